@@ -1,0 +1,71 @@
+"""No time without a right answer: everybody's result is compared with the oracle's before the clock starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+import oracle
+from rivals import plain
+from timing import Contestant
+from workloads import Array, Workload
+
+# What we promise, in ULP, and what is accepted of others as right, relative to the mean or the largest gradient: they
+# sum in the working precision, so their last digits depend on the size of the data.
+OURS = {"value": {"float32": 1.0, "float64": 1.0}, "none": {"float32": 3.0, "float64": 4.0}}
+OURS_GRADIENT = 4.0
+RIVALS = {"float32": 1e-4, "float64": 1e-9}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Error of an answer in ULP, and why it is wrong, if it is."""
+
+    ulp: float
+    wrong: str = ""
+
+
+class Checker:
+    """The right answers of one workload."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self.dtype = workload.input.dtype
+        self.mean = oracle.mean(workload, oracle.losses(workload))
+
+    @cached_property
+    def losses(self) -> list[tuple[slice, Array]]:
+        return list(oracle.losses(self.workload))
+
+    @cached_property
+    def gradients(self) -> list[tuple[slice, Array]]:
+        return list(oracle.gradients(self.workload))
+
+    def check(self, contestant: Contestant, mode: str) -> Verdict:
+        """Let a contestant answer once, and judge the answer."""
+        contestant.prepare()
+        answer = plain(contestant.call())
+        if mode == "none":
+            ulp = oracle.ulp_of_losses(answer, self.losses)
+            bound = OURS["none"][str(self.dtype)]
+            # Who cancels is far off in ULP where a loss is tiny, and not wrong for it: others are judged by their mean.
+            off = self._relative(answer.mean(dtype=np.float64))
+        elif mode == "value_and_grad":
+            value, grad = answer
+            ulp = oracle.ulp_of_gradient(grad, self.gradients)
+            bound = OURS_GRADIENT
+            off = max(self._relative(value), ulp * float(np.finfo(self.dtype).eps))
+        else:
+            ulp = oracle.ulp_of_value(answer, self.mean, self.dtype)
+            bound = OURS["value"][str(self.dtype)]
+            off = self._relative(answer)
+        if contestant.name.startswith("ndloss") and not ulp <= bound:
+            return Verdict(ulp, f"{ulp:.3g} ULP off, {bound:g} promised")
+        if not off <= RIVALS[str(self.dtype)]:
+            return Verdict(ulp, f"off by {off:.2g} of the right answer")
+        return Verdict(ulp)
+
+    def _relative(self, value: Array) -> float:
+        return float(abs(float(value) - self.mean) / abs(self.mean))

@@ -1,0 +1,126 @@
+"""The right answers, from the textbook formulas in their stable forms, chunk by chunk; and distances from them.
+
+They are computed in float64 for float32 data, and in the machine's long double (80 bits on x86-64) for float64 data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from workloads import Array, Workload
+
+CHUNK = 1 << 20  # elements computed at a time: float64 temporaries stay small beside the data
+
+
+def losses(workload: Workload) -> Iterator[tuple[slice, Array]]:
+    """Yield the unreduced loss of a range of the first axis."""
+    for rows, x, y in _chunks(workload):
+        yield rows, FORMULAS[workload.loss][0](x, y)
+
+
+def gradients(workload: Workload) -> Iterator[tuple[slice, Array]]:
+    """Yield the gradient of the mean for a range of the first axis of the input."""
+    for rows, x, y in _chunks(workload):
+        yield rows, FORMULAS[workload.loss][1](x, y) / workload.outputs
+
+
+def mean(workload: Workload, parts: Iterable[tuple[slice, Array]]) -> Any:
+    """Return the mean of unreduced losses, in the precision they have."""
+    return sum(part.sum() for _, part in parts) / workload.outputs
+
+
+def ulp_of_value(found: Any, expected: Any, dtype: np.dtype[Any]) -> float:
+    """Distance of a reduced value in units of the last place of the right one."""
+    return float(abs(found.astype(expected.dtype) - expected) / _unit(np.asarray(expected), dtype))
+
+
+def ulp_of_losses(found: Array, parts: Iterable[tuple[slice, Array]]) -> float:
+    """Largest distance of an unreduced loss, each in units of the last place of its own right value."""
+    return max(float((np.abs(found[rows] - expected) / _unit(expected, found.dtype)).max()) for rows, expected in parts)
+
+
+def ulp_of_gradient(found: Array, parts: Iterable[tuple[slice, Array]]) -> float:
+    """Largest distance of a gradient in units of the last place of the largest right one."""
+    largest, distance = np.zeros(1), 0.0
+    for rows, expected in parts:
+        largest = np.maximum(largest, np.abs(expected).max())
+        distance = max(distance, float(np.abs(found[rows] - expected).max()))
+    return distance / float(_unit(largest, found.dtype)[0])
+
+
+def _unit(expected: Array, dtype: np.dtype[Any]) -> Array:
+    unit: Array = np.spacing(np.abs(expected).astype(dtype))
+    return unit.astype(expected.dtype)
+
+
+def _chunks(workload: Workload) -> Iterator[tuple[slice, Array, Array]]:
+    wide = np.longdouble if workload.input.dtype == np.float64 else np.float64
+    rows = len(workload.input)
+    step = max(CHUNK // (workload.elements // rows), 1)
+    for first in range(0, rows, step):
+        part = slice(first, min(first + step, rows))
+        y = workload.target[part]
+        yield part, workload.input[part].astype(wide), y.astype(wide) if y.dtype.kind == "f" else y
+
+
+def _softplus(x: Any) -> Any:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _sigmoid(x: Any) -> Any:
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def _with_logits(x: Any, y: Any) -> Any:
+    return (1 - y) * _softplus(x) + y * _softplus(-x)
+
+
+def _with_logits_gradient(x: Any, y: Any) -> Any:
+    return (1 - y) * _sigmoid(x) - y * _sigmoid(-x)
+
+
+def _picked(x: Any, y: Any) -> Any:
+    return np.take_along_axis(x, y[:, None], axis=1)[:, 0]
+
+
+def _cross_entropy(x: Any, y: Any) -> Any:
+    # log(1 + sum over the others of exp(x - max)) keeps what a dominant class leaves over.
+    shifted = x - x.max(axis=1, keepdims=True)
+    top = np.expand_dims(shifted.argmax(axis=1), 1)
+    e = np.exp(shifted)
+    np.put_along_axis(e, top, 0.0, axis=1)
+    return np.log1p(e.sum(axis=1)) - _picked(shifted, y)
+
+
+def _cross_entropy_gradient(x: Any, y: Any) -> Any:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    e /= e.sum(axis=1, keepdims=True)
+    np.put_along_axis(e, y[:, None], _picked(e, y)[:, None] - 1, axis=1)
+    return e
+
+
+def _nll_gradient(x: Any, y: Any) -> Any:
+    grad = np.zeros_like(x)
+    np.put_along_axis(grad, y[:, None], -1.0, axis=1)
+    return grad
+
+
+# Loss and gradient of every workload: of one chunk, before the reduction.
+FORMULAS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
+    "mse_loss": (lambda x, y: np.square(x - y), lambda x, y: 2 * (x - y)),
+    "binary_cross_entropy": (
+        lambda x, y: -(y * np.log(x) + (1 - y) * np.log1p(-x)),
+        lambda x, y: (x - y) / (x * (1 - x)),
+    ),
+    "binary_cross_entropy_with_logits": (_with_logits, _with_logits_gradient),
+    "multilabel_soft_margin_loss": (
+        lambda x, y: _with_logits(x, y).mean(axis=-1),
+        lambda x, y: _with_logits_gradient(x, y) / x.shape[-1],
+    ),
+    "nll_loss": (lambda x, y: -_picked(x, y), _nll_gradient),
+    "cross_entropy": (_cross_entropy, _cross_entropy_gradient),
+}

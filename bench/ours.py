@@ -1,0 +1,45 @@
+"""ndloss itself, at each instruction-set level asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from timing import Contestant
+from workloads import Workload
+
+
+def ndloss(workload: Workload, mode: str, threads: int, isas: Sequence[str]) -> list[Contestant]:
+    """One contestant a level: the public function, or the fused value and gradient."""
+    import ndloss as nl
+    import ndloss.functional as F
+
+    function = getattr(F, workload.loss)
+    if mode == "value_and_grad":
+        function = nl.value_and_grad(function)
+    reduction = "none" if mode == "none" else "mean"
+    call = partial(function, workload.input, workload.target, reduction=reduction, num_threads=threads)
+    return [Contestant(f"ndloss {isa}", call, prepare=partial(_use, isa)) for isa in isas]
+
+
+def levels(asked: Sequence[str]) -> list[str]:
+    """Return the levels to measure: the active one by default, `all` for every one available."""
+    import ndloss as nl
+
+    available = list(nl.available_isas())
+    if not asked:
+        return [nl.get_isa()]
+    if list(asked) == ["all"]:
+        return available
+    missing = [isa for isa in asked if isa not in available]
+    if missing:
+        raise SystemExit(f"not available here: {', '.join(missing)}; available: {', '.join(available)}")
+    return list(asked)
+
+
+def _use(isa: str) -> None:
+    import ndloss as nl
+
+    nl.set_isa(isa)
+    if nl.get_isa() != isa:
+        raise RuntimeError(f"asked for {isa}, got {nl.get_isa()}")

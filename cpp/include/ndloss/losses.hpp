@@ -1,0 +1,55 @@
+/// The registry: every loss that ships, one line each. Kernels, bindings and tests follow from it.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include "ndloss/losses/activations.hpp"
+#include "ndloss/losses/binary_cross_entropy.hpp"
+#include "ndloss/losses/binary_cross_entropy_with_logits.hpp"
+#include "ndloss/losses/cross_entropy.hpp"
+#include "ndloss/losses/mse.hpp"
+#include "ndloss/losses/multilabel_soft_margin.hpp"
+#include "ndloss/losses/nll.hpp"
+
+namespace ndloss {
+
+template <class... L>
+struct TypeList {
+  static constexpr std::size_t size = sizeof...(L);
+};
+
+/// Losses of one element at a time, and the activations that are maps of one element.
+using ElementwiseLosses = TypeList<
+    MSELoss,                     //
+    BCELoss,                     //
+    BCEWithLogitsLoss,           //
+    BCEWithLogitsPosWeightLoss,  //
+    MultiLabelSoftMarginLoss,    //
+    Sigmoid,                     //
+    LogSigmoid                   //
+    >;
+
+/// Losses of one row of classes at a time.
+using RowLosses = TypeList<
+    CrossEntropyLoss,  //
+    NLLLoss            //
+    >;
+
+template <class L, class List>
+struct IndexIn;
+
+template <class L, class... Ls>
+struct IndexIn<L, TypeList<Ls...>> {
+  static constexpr std::size_t value = [] {
+    std::size_t index = 0;
+    static_cast<void>(((std::is_same_v<L, Ls> || (++index, false)) || ...));
+    return index;
+  }();
+};
+
+/// Whether L ships with the library: then its kernels come from there, never from the program that uses it.
+template <class L>
+inline constexpr bool is_registered = IndexIn<L, ElementwiseLosses>::value < ElementwiseLosses::size;
+
+}  // namespace ndloss

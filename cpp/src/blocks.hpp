@@ -1,0 +1,107 @@
+/// The grid that reductions run on: fixed blocks, joined in order, in slices between which a call can be interrupted.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "ndloss/accumulator.hpp"
+#include "ndloss/calls.hpp"
+#include "ndloss/math.hpp"
+#include "parallel.hpp"
+
+namespace ndloss {
+
+/// What one block contributes.
+struct Part {
+  double sum = 0;
+  double carry = 0;
+  double weight = 0;
+  double weight_carry = 0;
+  std::int64_t count = 0;
+
+  /// Adds one loss and its divisor weight.
+  void add(double loss, double divisor) {
+    compensate(sum, carry, loss);
+    compensate(weight, weight_carry, divisor);
+  }
+
+  [[nodiscard]] Accumulator whole() const {
+    Accumulator result;
+    result.sum = sum;
+    result.carry = carry;
+    result.weight = weight;
+    result.weight_carry = weight_carry;
+    result.count = count;
+    return result;
+  }
+
+ private:
+  static void compensate(double& head, double& tail, double term) {
+    const math::Pair<double> both = math::two_sum(head, term);
+    head = both.head;
+    tail += both.tail;
+  }
+};
+
+/// Blocks of which the parts are kept at a time, and after which the interrupt hook is asked.
+inline constexpr std::int64_t slice_blocks = 4096;
+
+/// Blocks that a thread takes at a time.
+inline constexpr std::int64_t task_blocks = 16;
+
+/// Numbers for each thread's packed operands, aligned to cache lines, not initialised.
+class Scratch {
+ public:
+  Scratch(int threads, std::size_t bytes_each)
+      : each_((bytes_each + 63) / 64 * 64), memory_(bytes_each == 0 ? nullptr : new char[each_ * static_cast<std::size_t>(threads) + 64]) {}
+
+  template <class T>
+  [[nodiscard]] T* of(int thread) const {
+    if (memory_ == nullptr) {
+      return nullptr;
+    }
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
+    return reinterpret_cast<T*>(memory_.get() + (64 - address % 64) % 64 + each_ * static_cast<std::size_t>(thread));
+  }
+
+ private:
+  std::size_t each_;
+  std::unique_ptr<char[]> memory_;
+};
+
+/// Runs body(block, thread, part) -> BadValue over `blocks` blocks and adds the parts to `total` in order. The result does not depend on
+/// the threads or their schedule. The body must not throw.
+template <class Body>
+Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body) {
+  const std::int64_t slice = std::min(blocks, slice_blocks);
+  std::vector<Part> parts(static_cast<std::size_t>(slice));
+  std::vector<BadValue> bad(static_cast<std::size_t>(threads));
+  for (std::int64_t first = 0; first < blocks; first += slice) {
+    if (first > 0) {
+      interrupt.check();
+    }
+    const std::int64_t count = std::min(slice, blocks - first);
+    auto task = [&](std::int64_t index, int thread) {
+      const std::int64_t begin = index * task_blocks;
+      const std::int64_t end = std::min(begin + task_blocks, count);
+      for (std::int64_t block = begin; block < end; ++block) {
+        Part& part = parts[static_cast<std::size_t>(block)];
+        part = Part{};
+        bad[static_cast<std::size_t>(thread)].merge(body(first + block, thread, part));
+      }
+    };
+    parallel_for((count + task_blocks - 1) / task_blocks, threads, task);
+    for (std::int64_t block = 0; block < count; ++block) {
+      total += parts[static_cast<std::size_t>(block)].whole();
+    }
+  }
+  for (const BadValue& one : bad) {
+    total.bad.merge(one);
+  }
+  return total;
+}
+
+}  // namespace ndloss

@@ -1,0 +1,435 @@
+// Cross entropy, softmax and log-softmax over whole arrays: tiles of rows, and rows too long for a tile.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "ndloss/math.hpp"
+#include "row_driver.hpp"
+
+namespace ndloss {
+namespace {
+
+/// Nanoseconds of one thread per logit, roughly.
+constexpr double logit_cost = 0.5;
+
+/// Above this many classes the segments of one row run in parallel, up to it the rows do.
+constexpr std::int64_t parallel_row = 4 * row_segment;
+
+/// Rows of a block: a function of the number of classes alone, and a multiple of every tile.
+std::int64_t rows_per_block(std::int64_t classes) {
+  constexpr std::int64_t logits = 8192;
+  return std::clamp<std::int64_t>(logits / std::max<std::int64_t>(classes, 1) / tile_rows * tile_rows, tile_rows, 8 * tile_rows);
+}
+
+/// What is the same for every row of a call: coefficients per class, smoothing.
+template <class T>
+struct Shares {
+  std::vector<T> per_class;  // shared coefficients, or class weights
+  double shared = 0;         // Σ of the shared coefficients
+  T keep = 1;
+  T add = 0;
+  Coefficients kind = Coefficients::none;
+
+  Shares(const RowCall& call, std::int64_t classes) {
+    const double eps = call.label_smoothing;
+    const double share = classes > 0 ? eps / static_cast<double>(classes) : 0.0;
+    const bool smoothed = call.labels != nullptr && eps > 0;
+    if (call.probabilities == nullptr && !smoothed) {
+      return;
+    }
+    kind = smoothed ? Coefficients::shared : Coefficients::probabilities;
+    keep = static_cast<T>(1.0 - eps);
+    add = static_cast<T>(share);
+    per_class.resize(static_cast<std::size_t>(classes));
+    for (std::size_t c = 0; c < per_class.size(); ++c) {
+      const double weight = call.weight.empty() ? 1.0 : call.weight[c];
+      const double coefficient = smoothed ? share * weight : weight;
+      per_class[c] = static_cast<T>(coefficient);
+      shared += coefficient;
+    }
+  }
+};
+
+/// What the segments of a long row come to together.
+struct LongRow {
+  SoftmaxRow row;
+  double coefficients;
+  double distance;
+};
+
+/// e^(a - b) for a <= b, with the rounding of the difference put back.
+double exp_difference(double a, double b) {
+  const math::Pair<double> difference = math::two_sum(a, -b);
+  return math::exp_nonpositive(difference.head) * (1.0 + difference.tail);
+}
+
+LongRow merge(const SegmentState* states, std::int64_t count) {
+  double max = -math::infinity<double>;
+  for (std::int64_t s = 0; s < count; ++s) {
+    max = states[s].max > max ? states[s].max : max;
+  }
+  const bool finite = std::fabs(max) < math::infinity<double>;
+  const double origin = max == -math::infinity<double> ? 0.0 : max;
+  double rest = 0;
+  double maxima = 0;
+  LongRow result{};
+  for (std::int64_t s = 0; s < count; ++s) {
+    const SegmentState& state = states[s];
+    if (state.max == max) {
+      rest += state.rest;
+      maxima += 1;
+    } else {
+      rest += (state.rest + 1.0) * exp_difference(state.max, max);
+    }
+    const double from = state.max == -math::infinity<double> ? 0.0 : state.max;
+    result.coefficients += state.coefficients;
+    result.distance += state.distance + math::product_or_zero(state.coefficients, origin - from);
+  }
+  rest = finite ? rest + (maxima - 1.0) : math::nan<double>;
+  result.row = {.max = max, .rest = rest, .log_total = math::log1p_nonnegative(rest), .share = 1.0 / (1.0 + rest)};
+  return result;
+}
+
+template <class T>
+class SoftmaxDriver {
+ public:
+  SoftmaxDriver(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits, const Output& value)
+      : base_(call, wanted, upstream_logits), job_(job), shares_(call, base_.walk.classes()), value_(value) {}
+
+  Accumulator run() const {
+    const std::int64_t rows = base_.end - base_.call.begin;
+    const std::int64_t classes = base_.walk.classes();
+    const std::int64_t logits = rows * std::max<std::int64_t>(classes, 1);
+    const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(logits) * logit_cost), base_.call.threads);
+    if (classes > parallel_row) {
+      return run_rows_in_segments(threads);
+    }
+    const std::int64_t each = rows_per_block(classes);
+    const Scratch scratch(threads, static_cast<std::size_t>(scratch_numbers()) * sizeof(T));
+    return reduce_blocks(base_.call.initial, (rows + each - 1) / each, threads, base_.call.interrupt, [&](std::int64_t block, int thread, Part& part) {
+      const std::int64_t begin = base_.call.begin + block * each;
+      const std::int64_t end = std::min(begin + each, base_.end);
+      T* numbers = scratch.template of<T>(thread);
+      BadValue bad;
+      for (std::int64_t row = begin; row < end; row += tile_height()) {
+        const int count = static_cast<int>(std::min(tile_height(), end - row));
+        if (classes > row_segment) {
+          SegmentState states[parallel_row / row_segment];
+          bad.merge(long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part));
+        } else {
+          bad.merge(run_tile(row, count, numbers, part));
+        }
+      }
+      return bad;
+    });
+  }
+
+ private:
+  [[nodiscard]] std::int64_t tile_height() const {
+    const std::int64_t classes = base_.walk.classes();
+    return base_.walk.across() ? tile_rows : std::clamp<std::int64_t>(4096 / classes, 1, tile_rows);
+  }
+
+  /// Numbers of one array's tile in scratch.
+  [[nodiscard]] std::int64_t tile_numbers() const {
+    const std::int64_t numbers = tile_height() * std::clamp<std::int64_t>(base_.walk.classes(), 1, row_segment);
+    return (numbers + 15) / 16 * 16;
+  }
+
+  /// Every array with a class axis, and one line to convert.
+  [[nodiscard]] std::int64_t scratch_numbers() const {
+    return tile_numbers() * class_arrays + std::clamp<std::int64_t>(base_.walk.classes(), 16, row_segment) + 16;
+  }
+
+  [[nodiscard]] const SoftmaxKernels<T>& kernels() const {
+    const SoftmaxTables& tables = *active_kernels().softmax;
+    if constexpr (sizeof(T) == 4) {
+      return tables.single.at(base_.walk.classes(), job_, shares_.kind);
+    } else {
+      return tables.twice.at(base_.walk.classes(), job_, shares_.kind);
+    }
+  }
+
+  [[nodiscard]] bool is_loss() const { return job_ == SoftmaxJob::value || job_ == SoftmaxJob::gradient; }
+
+  void set_common(SoftmaxTile<T>& tile, const TileRows<T>& rows) const {
+    tile.per_class = shares_.per_class.empty() ? nullptr : shares_.per_class.data();
+    tile.shared = shares_.shared;
+    tile.keep = shares_.keep;
+    tile.add = shares_.add;
+    if (base_.walk.present(label_array)) {
+      tile.label = rows.labels.label;
+    }
+    tile.scale = base_.wanted != nullptr ? rows.scale : nullptr;
+  }
+
+  [[nodiscard]] T label_coefficient(const TileRows<T>& rows, int r) const {
+    return static_cast<T>((1.0 - base_.call.label_smoothing) * rows.labels.weight[r]);
+  }
+
+  BadValue run_tile(std::int64_t row, int count, T* numbers, Part& part) const {
+    const RowWalk& walk = base_.walk;
+    const RowOffsets offsets = walk.offsets(row, count);
+    TileRows<T> rows;
+    base_.read_rows(offsets, row, count, rows);
+    T coefficients[tile_rows];
+    double losses[tile_rows];
+    SoftmaxTile<T> tile;
+    set_common(tile, rows);
+    tile.rows = count;
+    tile.classes = walk.classes();
+    tile.value = losses;
+    if (tile.label != nullptr) {
+      for (int r = 0; r < tile_rows; ++r) {
+        coefficients[r] = label_coefficient(rows, r);
+      }
+      tile.label_coefficient = coefficients;
+    }
+    const std::int64_t each = tile_numbers();
+    const auto readable = [&](int k) {
+      TileNumbers<T> place = in_place<T>(walk, k, offsets, count);
+      if (!place.direct) {
+        place = in_scratch(walk, numbers + k * each);
+        pack_tile(walk, k, offsets, count, place);
+      }
+      return place;
+    };
+    const TileNumbers<T> input = readable(input_array);
+    tile.input = input.data;
+    tile.row_stride = input.row_stride;
+    tile.class_stride = input.class_stride;
+    if (walk.present(target_array)) {
+      const TileNumbers<T> target = readable(target_array);
+      tile.target = target.data;
+      tile.target_row_stride = target.row_stride;
+      tile.target_class_stride = target.class_stride;
+    }
+    // The outputs share one layout: all in place, or all through scratch. Exponentials need one even where only other
+    // gradients are wanted.
+    TileNumbers<T> places[class_arrays];
+    bool direct = walk.present(output_array);
+    if (job_ != SoftmaxJob::value) {
+      for (int k = output_array; k < class_arrays; ++k) {
+        if (walk.present(k)) {
+          places[k] = in_place<T>(walk, k, offsets, count);
+          direct = direct && places[k].direct;
+        }
+      }
+      for (int k = output_array; k < class_arrays && !direct; ++k) {
+        if (walk.present(k) || k == output_array) {
+          places[k] = in_scratch(walk, numbers + k * each);
+        }
+      }
+      tile.output = places[output_array].data;
+      tile.output_row_stride = places[output_array].row_stride;
+      tile.output_class_stride = places[output_array].class_stride;
+      tile.grad_target = places[grad_target_array].data;
+      tile.grad_weight = places[grad_weight_array].data;
+    }
+    kernels().tile(tile);
+    for (int k = output_array; k < class_arrays && job_ != SoftmaxJob::value && !direct; ++k) {
+      if (walk.present(k)) {
+        unpack_tile(walk, k, offsets, count, places[k], numbers + class_arrays * each);
+      }
+    }
+    if (is_loss()) {
+      base_.finish_rows(row, count, losses, rows.labels, value_, part);
+    }
+    return rows.labels.bad;
+  }
+
+  // ---- rows of more than one segment ----
+
+  /// One segment of a row as a tile of one row, its arrays in place or in scratch.
+  struct Segment {
+    SoftmaxTile<T> tile;
+    bool direct = true;  // outputs in place
+  };
+
+  Segment segment(const RowOffsets& offsets, const TileRows<T>& rows, std::int64_t index, T* numbers) const {
+    const RowWalk& walk = base_.walk;
+    const std::int64_t begin = index * row_segment;
+    const std::int64_t size = std::min(row_segment, walk.classes() - begin);
+    Segment result;
+    SoftmaxTile<T>& tile = result.tile;
+    set_common(tile, rows);
+    tile.rows = 1;
+    tile.classes = size;
+    tile.class_stride = tile.target_class_stride = tile.output_class_stride = 1;
+    tile.per_class = tile.per_class == nullptr ? nullptr : tile.per_class + begin;
+    const auto address = [&](int k) { return walk.array(k).data + offsets.at[k][0] + begin * walk.class_stride(k); };
+    const auto fits = [&](int k) { return in_place<T>(walk, k, offsets, 1).direct; };
+    const auto readable = [&](int k) -> const T* {
+      if (fits(k)) {
+        return reinterpret_cast<const T*>(address(k));
+      }
+      const Strided& array = walk.array(k);
+      T* to = numbers + k * tile_numbers();
+      active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0](address(k), walk.class_stride(k), size, to, 1);
+      return to;
+    };
+    tile.input = readable(input_array);
+    if (walk.present(target_array)) {
+      tile.target = readable(target_array);
+    }
+    if (job_ != SoftmaxJob::value) {
+      result.direct = walk.present(output_array);
+      for (int k = output_array; k < class_arrays; ++k) {
+        result.direct = result.direct && (!walk.present(k) || fits(k));
+      }
+      const auto writable = [&](int k) -> T* {
+        if (!walk.present(k) && k != output_array) {
+          return nullptr;
+        }
+        return result.direct ? reinterpret_cast<T*>(const_cast<char*>(address(k))) : numbers + k * tile_numbers();
+      };
+      tile.output = writable(output_array);
+      tile.grad_target = writable(grad_target_array);
+      tile.grad_weight = writable(grad_weight_array);
+    }
+    return result;
+  }
+
+  /// Folds, finishes and puts out one long row, its segments on `threads` threads; `numbers_of` gives a thread its scratch.
+  template <class NumbersOf>
+  BadValue long_row(std::int64_t row, int threads, SegmentState* states, const NumbersOf& numbers_of, Part& part) const {
+    const RowWalk& walk = base_.walk;
+    const RowOffsets offsets = walk.offsets(row, 1);
+    const std::int64_t count = (walk.classes() + row_segment - 1) / row_segment;
+    TileRows<T> rows;
+    base_.read_rows(offsets, row, 1, rows);
+    const SoftmaxKernels<T>& kernel = kernels();
+    auto fold = [&](std::int64_t s, int thread) { states[s] = kernel.fold(segment(offsets, rows, s, numbers_of(thread)).tile); };
+    parallel_for(count, threads, fold);
+    LongRow whole = merge(states, count);
+
+    const bool labelled = walk.present(label_array) && rows.labels.label[0] >= 0;
+    const bool kept = !is_loss() || walk.present(target_array) || labelled;
+    double a = 0;
+    T label_input = 0;
+    if (labelled) {
+      a = static_cast<double>(label_coefficient(rows, 0));
+      base_.read_one(input_array, offsets.at[input_array][0] + rows.labels.label[0] * walk.class_stride(input_array), label_input);
+      const double origin = whole.row.max == -math::infinity<double> ? 0.0 : whole.row.max;
+      whole.coefficients += a;
+      whole.distance += math::product_or_zero(a, origin - static_cast<double>(label_input));
+    }
+    if (is_loss()) {
+      const double loss = kept ? CrossEntropyLoss::value(whole.row, whole.coefficients, whole.distance) : 0.0;
+      base_.finish_rows(row, 1, &loss, rows.labels, value_, part);
+    }
+    if (job_ == SoftmaxJob::value) {
+      return rows.labels.bad;
+    }
+
+    const auto share = [&](std::int64_t s) {
+      const double below = states[s].max == whole.row.max ? 1.0 : exp_difference(states[s].max, whole.row.max);
+      return states[s].share * below * whole.row.share;
+    };
+    // A segment whose results go through scratch has lost its exponentials by now: they are taken again.
+    const auto again = [&](std::int64_t s, T* numbers) {
+      const Segment one = segment(offsets, rows, s, numbers);
+      if (!one.direct) {
+        static_cast<void>(kernel.fold(one.tile));
+      }
+      return one;
+    };
+    double inner = 0;
+    if (job_ == SoftmaxJob::softmax_vjp || job_ == SoftmaxJob::log_softmax_vjp) {
+      auto product = [&](std::int64_t s, int thread) { states[s].distance = kernel.inner(again(s, numbers_of(thread)).tile, share(s)); };
+      parallel_for(count, threads, product);
+      for (std::int64_t s = 0; s < count; ++s) {
+        inner += states[s].distance;
+      }
+    }
+    auto emit = [&](std::int64_t s, int thread) {
+      T* numbers = numbers_of(thread);
+      const Segment one = again(s, numbers);
+      kernel.emit(one.tile, whole.row, share(s), whole.coefficients, inner, kept);
+      for (int k = output_array; k < class_arrays && !one.direct; ++k) {
+        if (walk.present(k)) {
+          const Strided& array = walk.array(k);
+          const std::int64_t begin = s * row_segment;
+          write_line(numbers + k * tile_numbers(), 1, one.tile.classes, array.dtype,
+                     const_cast<char*>(array.data) + offsets.at[k][0] + begin * walk.class_stride(k), walk.class_stride(k),
+                     numbers + class_arrays * tile_numbers());
+        }
+      }
+    };
+    parallel_for(count, threads, emit);
+    if (job_ == SoftmaxJob::gradient && labelled && walk.present(output_array)) {
+      write_label_slope(offsets, rows, whole, a, static_cast<double>(label_input));
+    }
+    return rows.labels.bad;
+  }
+
+  void write_label_slope(const RowOffsets& offsets, const TileRows<T>& rows, const LongRow& whole, double a, double label_input) const {
+    const std::int64_t y = rows.labels.label[0];
+    const double shared = shares_.kind == Coefficients::shared ? static_cast<double>(shares_.per_class[static_cast<std::size_t>(y)]) : 0.0;
+    const double probability = exp_difference(label_input, whole.row.max) * whole.row.share;
+    const double slope = CrossEntropyLoss::slope_at_target(whole.row, whole.coefficients, a + shared, label_input, probability);
+    const T result = static_cast<T>(slope) * rows.scale[0];
+    const Strided& array = base_.walk.array(output_array);
+    active_pack<T>().unpack[static_cast<int>(array.dtype)](
+        &result, 1, const_cast<char*>(array.data) + offsets.at[output_array][0] + y * base_.walk.class_stride(output_array));
+  }
+
+  /// Rows so long that each is a parallel job of its own.
+  Accumulator run_rows_in_segments(int threads) const {
+    const std::int64_t count = (base_.walk.classes() + row_segment - 1) / row_segment;
+    std::vector<SegmentState> states(static_cast<std::size_t>(count));
+    const Scratch scratch(threads, static_cast<std::size_t>(scratch_numbers()) * sizeof(T));
+    const std::int64_t each = rows_per_block(base_.walk.classes());
+    Accumulator total = base_.call.initial;
+    for (std::int64_t begin = base_.call.begin; begin < base_.end; begin += each) {
+      Part part;
+      for (std::int64_t row = begin; row < std::min(begin + each, base_.end); ++row) {
+        base_.call.interrupt.check();
+        total.bad.merge(long_row(row, threads, states.data(), [&](int thread) { return scratch.template of<T>(thread); }, part));
+      }
+      total += part.whole();
+    }
+    return total;
+  }
+
+  RowDriver<T> base_;
+  SoftmaxJob job_;
+  Shares<T> shares_;
+  Output value_;
+};
+
+template <class T>
+Accumulator run_as(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits, const Output& value) {
+  return SoftmaxDriver<T>(call, job, wanted, upstream_logits, value).run();
+}
+
+Accumulator run(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits, const Output& value) {
+  return call.compute == DType::float64 ? run_as<double>(call, job, wanted, upstream_logits, value)
+                                        : run_as<float>(call, job, wanted, upstream_logits, value);
+}
+
+}  // namespace
+
+std::int64_t softmax_rows_per_block(std::int64_t classes) { return rows_per_block(classes); }
+
+Accumulator run_cross_entropy(const RowCall& call, const RowGradients* wanted, const Output& value) {
+  return run(call, wanted != nullptr ? SoftmaxJob::gradient : SoftmaxJob::value, wanted, nullptr, value);
+}
+
+void activate(RowActivation kind, const ArrayView& input, int axis, const ArrayView* upstream, DType compute, const Output& out, int threads,
+              const Interrupt& interrupt) {
+  RowCall call;
+  call.input = &input;
+  call.axis = axis;
+  call.compute = compute;
+  call.threads = threads;
+  call.interrupt = interrupt;
+  RowGradients wanted;
+  wanted.input = out;
+  const bool log = kind == RowActivation::log_softmax;
+  const SoftmaxJob job = upstream == nullptr ? (log ? SoftmaxJob::log_softmax : SoftmaxJob::softmax)
+                                             : (log ? SoftmaxJob::log_softmax_vjp : SoftmaxJob::softmax_vjp);
+  static_cast<void>(run(call, job, &wanted, upstream, Output()));
+}
+
+}  // namespace ndloss

@@ -1,0 +1,47 @@
+/// The kernels of one ISA, as tables of function pointers: the only thing that leaves an ISA's objects.
+#pragma once
+
+#include "ndloss/kernels_elementwise.hpp"
+#include "ndloss/losses.hpp"
+#include "pack_table.hpp"
+#include "softmax_tile.hpp"
+
+namespace ndloss {
+
+/// By position in the registry, in both compute types.
+struct ElementwiseTable {
+  ElementwiseKernels<float> single[ElementwiseLosses::size];
+  ElementwiseKernels<double> twice[ElementwiseLosses::size];
+};
+
+struct SoftmaxTables {
+  SoftmaxTable<float> single;
+  SoftmaxTable<double> twice;
+};
+
+struct PackTables {
+  PackTable<float> single;
+  PackTable<double> twice;
+  PackTable<std::int64_t> label;
+};
+
+struct KernelTable {
+  const char* name;
+  const ElementwiseTable* elementwise;
+  const SoftmaxTables* softmax;
+  const PackTables* pack;
+};
+
+/// The table of the ISA in use.
+const KernelTable& active_kernels();
+
+template <class T>
+const PackTable<T>& active_pack() {
+  if constexpr (sizeof(T) == 4) {
+    return active_kernels().pack->single;
+  } else {
+    return active_kernels().pack->twice;
+  }
+}
+
+}  // namespace ndloss

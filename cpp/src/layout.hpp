@@ -1,0 +1,76 @@
+/// How several arrays of one shape are walked together, in C order of their elements.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernel_table.hpp"
+#include "ndloss/views.hpp"
+
+namespace ndloss {
+
+/// A shape with as few dimensions as its arrays allow: ones dropped, neighbours joined where every array steps evenly.
+struct Layout {
+  int ndim = 0;
+  std::int64_t size = 1;
+  std::int64_t shape[max_dims];
+};
+
+/// One array walked along a layout.
+struct Strided {
+  const char* data = nullptr;
+  DType dtype = DType::float32;
+  bool swapped = false;
+  bool contiguous = false;  // its elements stand side by side, aligned, in this machine's byte order
+  std::int64_t strides[max_dims];
+};
+
+/// Lays out `count` arrays of the same shape: all views must have the shape of the first. A null view gives an array without
+/// data and with strides 0.
+Layout lay_out(const ArrayView* const* views, int count, Strided* arrays);
+
+/// The element sizes at which an array can be read in place as T.
+template <class T>
+bool reads_in_place(const Strided& array) {
+  return array.contiguous && array.dtype == dtype_of<T>();
+}
+
+/// Elements [begin, begin + count) as contiguous T: in place where they are, else packed into `scratch`.
+template <class T, class Pack>
+const T* read_block(const Layout& layout, const Strided& array, const Pack& pack, std::int64_t begin, std::int64_t count, T* scratch) {
+  if (array.contiguous && array.dtype == dtype_of<T>()) {
+    return reinterpret_cast<const T*>(array.data) + begin;
+  }
+  const auto copy = pack.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+  if (layout.ndim == 0) {
+    copy(array.data, 0, count, scratch, 1);
+    return scratch;
+  }
+  std::int64_t index[max_dims];
+  const char* at = array.data;
+  std::int64_t left = begin;
+  for (int d = layout.ndim - 1; d >= 0; --d) {
+    index[d] = left % layout.shape[d];
+    left /= layout.shape[d];
+    at += index[d] * array.strides[d];
+  }
+  const int last = layout.ndim - 1;
+  T* to = scratch;
+  while (count > 0) {
+    const std::int64_t room = layout.shape[last] - index[last];
+    const std::int64_t n = room < count ? room : count;
+    copy(at, array.strides[last], n, to, 1);
+    to += n;
+    count -= n;
+    at += n * array.strides[last];
+    index[last] += n;
+    for (int d = last; d > 0 && index[d] == layout.shape[d]; --d) {
+      at += array.strides[d - 1] - index[d] * array.strides[d];
+      index[d] = 0;
+      ++index[d - 1];
+    }
+  }
+  return scratch;
+}
+
+}  // namespace ndloss

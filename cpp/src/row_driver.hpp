@@ -1,0 +1,100 @@
+/// What the drivers of all row losses share: labels and scales of a tile, values out, sums.
+#pragma once
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "blocks.hpp"
+#include "ndloss/calls.hpp"
+#include "row_labels.hpp"
+#include "row_walk.hpp"
+
+namespace ndloss {
+
+/// Labels, their coefficients, and the gradient scales of the rows of a tile.
+template <class T>
+struct TileRows {
+  TileLabels labels;
+  T scale[tile_rows];
+};
+
+template <class T>
+class RowDriver {
+ public:
+  /// `upstream_logits` is the upstream gradient of an activation, which stands where a loss has its probabilities.
+  RowDriver(const RowCall& row_call, const RowGradients* gradients, const ArrayView* upstream_logits)
+      : call(row_call), wanted(gradients), walk(*row_call.input, row_call.axis) {
+    const ArrayView* target = upstream_logits != nullptr ? upstream_logits : call.probabilities;
+    if (target != nullptr) {
+      walk.add_classes(target_array, *target);
+    }
+    if (call.labels != nullptr) {
+      walk.add_rows(label_array, *call.labels);
+    }
+    if (wanted != nullptr) {
+      walk.add_output(output_array, wanted->input);
+      walk.add_output(grad_target_array, wanted->target);
+      walk.add_output(grad_weight_array, wanted->weight);
+      if (wanted->upstream != nullptr) {
+        walk.add_rows(upstream_array, *wanted->upstream);
+      }
+    }
+    walk.complete();
+    end = call.end < 0 ? walk.rows() : call.end;
+  }
+
+  void read_rows(const RowOffsets& offsets, std::int64_t row, int rows, TileRows<T>& out) const {
+    if (call.labels != nullptr) {
+      read_labels(call, walk, offsets, row, rows, out.labels);
+    } else {
+      out.labels.kept = rows;
+    }
+    if (wanted != nullptr) {
+      for (int r = 0; r < rows; ++r) {
+        T g = 1;
+        if (wanted->upstream != nullptr) {
+          read_one(upstream_array, offsets.at[upstream_array][r], g);
+        }
+        out.scale[r] = static_cast<T>(wanted->scale * static_cast<double>(g));
+      }
+    }
+  }
+
+  /// One element of an array, `offset` bytes from its start.
+  void read_one(int k, std::int64_t offset, T& to) const {
+    const Strided& array = walk.array(k);
+    active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0](array.data + offset, 0, 1, &to, 1);
+  }
+
+  /// Puts the losses of some rows where they are wanted, and adds them up.
+  void finish_rows(std::int64_t row, int rows, const double* losses, const TileLabels& labels, const Output& value, Part& part) const {
+    if (value.wanted()) {
+      T numbers[tile_rows];
+      for (int r = 0; r < rows; ++r) {
+        numbers[r] = static_cast<T>(losses[r]);
+      }
+      char* to = static_cast<char*>(value.data) + (row - call.begin) * item_size(value.dtype);
+      active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
+    }
+    for (int r = 0; r < rows; ++r) {
+      part.add(losses[r], call.labels != nullptr ? labels.weight[r] : 1.0);
+    }
+    part.count += labels.kept;
+  }
+
+  const RowCall& call;
+  const RowGradients* wanted;
+  RowWalk walk;
+  std::int64_t end;
+};
+
+/// Rows of a block: functions of the number of classes alone.
+std::int64_t softmax_rows_per_block(std::int64_t classes);
+inline constexpr std::int64_t nll_rows_per_block = 128 * tile_rows;
+
+/// The drivers; `value` is wanted or empty.
+Accumulator run_cross_entropy(const RowCall& call, const RowGradients* wanted, const Output& value);
+Accumulator run_nll(const RowCall& call, const RowGradients* wanted, const Output& value);
+
+}  // namespace ndloss

@@ -1,0 +1,152 @@
+/// The arrays of a row call, walked together by their rows, and tiles of them for the kernels.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernel_table.hpp"
+#include "layout.hpp"
+#include "ndloss/views.hpp"
+#include "softmax_tile.hpp"
+
+namespace ndloss {
+
+/// The arrays that a row call may have. The first five have a class axis.
+enum RowArray : int { input_array, target_array, output_array, grad_target_array, grad_weight_array, label_array, upstream_array };
+inline constexpr int class_arrays = 5;
+inline constexpr int row_arrays = 7;
+
+/// Where the rows of a tile stand in each array, in bytes from its start.
+struct RowOffsets {
+  std::int64_t at[row_arrays][tile_rows];
+
+  /// Whether the rows of array k are evenly spaced, and by how many bytes.
+  [[nodiscard]] bool even(int k, int rows, std::int64_t& stride) const;
+};
+
+/// Arrays laid out by rows: C order of the input's dimensions without the class axis.
+class RowWalk {
+ public:
+  RowWalk(const ArrayView& input, int axis);
+
+  /// Adds an array of the input's shape.
+  void add_classes(RowArray k, const ArrayView& view);
+
+  /// Adds an array of the input's shape without the class axis.
+  void add_rows(RowArray k, const ArrayView& view);
+
+  /// Adds a C-contiguous result of the input's shape, if it is wanted.
+  void add_output(RowArray k, const Output& output);
+
+  /// To be called once all arrays are added.
+  void complete();
+
+  [[nodiscard]] std::int64_t rows() const { return layout_.size; }
+  [[nodiscard]] std::int64_t classes() const { return classes_; }
+  [[nodiscard]] bool present(int k) const { return arrays_[k].data != nullptr; }
+  [[nodiscard]] const Strided& array(int k) const { return arrays_[k]; }
+  [[nodiscard]] std::int64_t class_stride(int k) const { return class_strides_[k]; }
+  [[nodiscard]] bool across() const { return classes_ < short_row; }
+
+  [[nodiscard]] RowOffsets offsets(std::int64_t row, int count) const;
+
+ private:
+  const ArrayView& input_;
+  int axis_;
+  std::int64_t classes_;
+  ArrayView views_[row_arrays];
+  bool added_[row_arrays] = {};
+  std::int64_t class_strides_[row_arrays] = {};
+  Layout layout_;
+  Strided arrays_[row_arrays];
+};
+
+/// Numbers of a tile: a pointer and strides in elements; `direct` if they are the array's own.
+template <class T>
+struct TileNumbers {
+  T* data = nullptr;
+  std::ptrdiff_t row_stride = 0;
+  std::ptrdiff_t class_stride = 0;
+  bool direct = false;
+};
+
+/// The tile where a kernel can read or write the array in place; not direct where it has to go through scratch.
+template <class T>
+TileNumbers<T> in_place(const RowWalk& walk, int k, const RowOffsets& offsets, int rows) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  const Strided& array = walk.array(k);
+  const char* base = array.data + offsets.at[k][0];
+  const std::int64_t class_stride = walk.class_stride(k);
+  std::int64_t row_stride = 0;
+  const bool native = array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(base) % sizeof(T) == 0;
+  if (!native || !offsets.even(k, rows, row_stride) || row_stride % size != 0 || class_stride % size != 0) {
+    return {};
+  }
+  const bool fits = walk.across() ? rows == tile_rows && row_stride == size : class_stride == size;
+  if (!fits) {
+    return {};
+  }
+  return {const_cast<T*>(reinterpret_cast<const T*>(base)), row_stride / size, class_stride / size, true};
+}
+
+/// A tile in scratch: across, classes of tile_rows lanes; along, rows of classes.
+template <class T>
+TileNumbers<T> in_scratch(const RowWalk& walk, T* numbers) {
+  return {numbers, walk.across() ? 1 : walk.classes(), walk.across() ? tile_rows : 1, false};
+}
+
+/// Packs the rows of an array into a scratch tile. Lanes without a row repeat the first.
+template <class T>
+void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, const TileNumbers<T>& tile) {
+  const Strided& array = walk.array(k);
+  const auto copy = active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+  std::int64_t row_stride = 0;
+  if (walk.across() && rows == tile_rows && offsets.even(k, rows, row_stride)) {
+    for (std::int64_t c = 0; c < walk.classes(); ++c) {
+      copy(array.data + offsets.at[k][0] + c * walk.class_stride(k), row_stride, rows, tile.data + c * tile.class_stride, 1);
+    }
+    return;
+  }
+  const int lanes = walk.across() ? tile_rows : rows;
+  for (int r = 0; r < lanes; ++r) {
+    copy(array.data + offsets.at[k][r < rows ? r : 0], walk.class_stride(k), walk.classes(), tile.data + r * tile.row_stride,
+         tile.class_stride);
+  }
+}
+
+/// Writes `count` numbers, `step` apart, to an output of any floating type, `stride` bytes apart. `line` holds `count` numbers.
+template <class T>
+void write_line(const T* from, std::ptrdiff_t step, std::int64_t count, DType dtype, char* to, std::int64_t stride, T* line) {
+  if (dtype == dtype_of<T>()) {
+    for (std::int64_t c = 0; c < count; ++c) {
+      *reinterpret_cast<T*>(to + c * stride) = from[c * step];
+    }
+    return;
+  }
+  const auto store = active_pack<T>().unpack[static_cast<int>(dtype)];
+  const std::int64_t item = item_size(dtype);
+  if (stride == item) {
+    for (std::int64_t c = 0; c < count; ++c) {
+      line[c] = from[c * step];
+    }
+    store(line, count, to);
+    return;
+  }
+  char one[8];
+  for (std::int64_t c = 0; c < count; ++c) {
+    store(from + c * step, 1, one);
+    std::copy_n(one, item, to + c * stride);
+  }
+}
+
+template <class T>
+void unpack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, const TileNumbers<T>& tile, T* line) {
+  const Strided& array = walk.array(k);
+  for (int r = 0; r < rows; ++r) {
+    write_line(tile.data + r * tile.row_stride, tile.class_stride, walk.classes(), array.dtype,
+               const_cast<char*>(array.data) + offsets.at[k][r], walk.class_stride(k), line);
+  }
+}
+
+}  // namespace ndloss

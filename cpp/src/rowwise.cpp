@@ -1,0 +1,144 @@
+// Row losses: dispatch, divisors, and the checks of the C++ interface.
+#include <string>
+
+#include "ndloss/math.hpp"
+#include "row_driver.hpp"
+
+namespace ndloss {
+namespace {
+
+const char* name_of(RowKind kind) { return kind == RowKind::nll ? NLLLoss::name : CrossEntropyLoss::name; }
+
+void require(bool condition, const char* name, const std::string& what) {
+  if (!condition) {
+    throw std::invalid_argument(std::string(name) + ": " + what);
+  }
+}
+
+Accumulator run(const RowCall& call, const RowGradients* wanted, const Output& value) {
+  return call.kind == RowKind::nll ? run_nll(call, wanted, value) : run_cross_entropy(call, wanted, value);
+}
+
+/// Σ of the kept rows' weights, reading labels alone.
+double label_divisor(const RowCall& call) {
+  const RowDriver<double> driver(call, nullptr, nullptr);
+  const std::int64_t rows = driver.end - call.begin;
+  const int threads = threads_for(rows * 2, call.threads);
+  return reduce_blocks(Accumulator(), (rows + nll_rows_per_block - 1) / nll_rows_per_block, threads, call.interrupt,
+                       [&](std::int64_t block, int /*thread*/, Part& part) {
+                         const std::int64_t begin = call.begin + block * nll_rows_per_block;
+                         const std::int64_t end = std::min(begin + nll_rows_per_block, driver.end);
+                         for (std::int64_t row = begin; row < end; row += tile_rows) {
+                           const int count = static_cast<int>(std::min<std::int64_t>(tile_rows, end - row));
+                           TileLabels labels;
+                           read_labels(call, driver.walk, driver.walk.offsets(row, count), row, count, labels);
+                           for (int r = 0; r < count; ++r) {
+                             part.add(0.0, labels.weight[r]);
+                           }
+                         }
+                         return BadValue{};
+                       })
+      .divisor();
+}
+
+std::int64_t rows_of(const RowCall& call) {
+  std::int64_t rows = 1;
+  for (int d = 0; d < call.input->ndim; ++d) {
+    rows *= d == call.axis ? 1 : call.input->shape[static_cast<std::size_t>(d)];
+  }
+  return rows;
+}
+
+}  // namespace
+
+Accumulator accumulate(const RowCall& call) { return run(call, nullptr, Output()); }
+
+Accumulator map(const RowCall& call, const Output& value) {
+  require(value.size == rows_of(call), name_of(call.kind),
+          "out has " + std::to_string(value.size) + " elements, expected " + std::to_string(rows_of(call)));
+  return run(call, nullptr, value);
+}
+
+Accumulator gradients(const RowCall& call, const RowGradients& wanted) { return run(call, &wanted, wanted.value); }
+
+std::int64_t row_block(RowKind kind, std::int64_t classes) {
+  return kind == RowKind::nll ? nll_rows_per_block : softmax_rows_per_block(classes);
+}
+
+double gradient_scale(const RowCall& call, Reduction reduction) {
+  if (reduction != Reduction::mean) {
+    return 1.0;
+  }
+  const double divisor = call.labels != nullptr ? label_divisor(call) : static_cast<double>(rows_of(call));
+  return divisor != 0 ? 1.0 / divisor : math::nan<double>;
+}
+
+RowGradients checked_gradients(const RowCall& call, const Output& grad, Reduction reduction) {
+  require(grad.size == call.input->size(), name_of(call.kind),
+          "grad has " + std::to_string(grad.size) + " elements, expected " + std::to_string(call.input->size()));
+  RowGradients wanted;
+  wanted.input = grad;
+  wanted.scale = gradient_scale(call, reduction);
+  return wanted;
+}
+
+void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classes) {
+  if (bad.found()) {
+    const std::string value = std::to_string(static_cast<std::int64_t>(bad.value));
+    throw std::out_of_range(std::string(name) + ": target[" + std::to_string(bad.index) + "] is " + value + ", outside [0, " +
+                            std::to_string(classes) + "). Target " + value + " is out of bounds.");
+  }
+}
+
+void RowCallStorage::complete(const char* name, int threads, const Interrupt& interrupt) {
+  call.input = &input_view;
+  call.axis = 1;
+  call.threads = threads;
+  call.interrupt = interrupt;
+  require(threads >= 0, name, "threads must be at least 0, got " + std::to_string(threads));
+  const std::int64_t classes = input_view.shape[1];
+  require(call.weight.empty() || static_cast<std::int64_t>(call.weight.size()) == classes, name,
+          "weight has " + std::to_string(call.weight.size()) + " elements, expected one for each of " + std::to_string(classes) + " classes");
+  require(call.label_smoothing >= 0 && call.label_smoothing <= 1, name,
+          "label_smoothing must be between 0 and 1, got " + std::to_string(call.label_smoothing));
+  const std::int64_t rows = rows_of(call);
+  if (input_view.dtype == DType::float64) {
+    call.compute = DType::float64;
+  }
+  if (is_integer(target_view.dtype)) {
+    require(target_view.size() == rows, name,
+            "target has " + std::to_string(target_view.size()) + " class indices, expected " + std::to_string(rows));
+    // Flat labels stand in the order of the rows: (rows, inner).
+    if (target_view.ndim == 1) {
+      const std::int64_t stride = target_view.strides[0];
+      target_view.ndim = 2;
+      target_view.shape[0] = input_view.shape[0];
+      target_view.shape[1] = input_view.shape[2];
+      target_view.strides[0] = stride * input_view.shape[2];
+      target_view.strides[1] = stride;
+    }
+    require(target_view.ndim == 2 && target_view.shape[0] == input_view.shape[0] && target_view.shape[1] == input_view.shape[2], name,
+            "target must have one class index for each row");
+    call.labels = &target_view;
+    return;
+  }
+  require(call.kind == RowKind::cross_entropy, name, "target must hold class indices");
+  require(target_view.size() == input_view.size(), name,
+          "target has " + std::to_string(target_view.size()) + " probabilities, expected " + std::to_string(input_view.size()));
+  if (target_view.ndim != 3) {
+    require(target_view.ndim == 1 && target_view.strides[0] == item_size(target_view.dtype), name,
+            "probabilities must be contiguous or of shape (rows, classes, inner)");
+    const DType dtype = target_view.dtype;
+    const std::int64_t item = item_size(dtype);
+    target_view.ndim = 3;
+    for (std::size_t d = 0; d < 3; ++d) {
+      target_view.shape[d] = input_view.shape[d];
+    }
+    target_view.strides[2] = item;
+    target_view.strides[1] = item * input_view.shape[2];
+    target_view.strides[0] = target_view.strides[1] * input_view.shape[1];
+  }
+  call.probabilities = &target_view;
+}
+
+}  // namespace ndloss

@@ -1,0 +1,89 @@
+/// What a softmax kernel is given: a tile of rows and where their results go. The one language of kernels and driver.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ndloss/softmax.hpp"
+
+namespace ndloss {
+
+/// Rows of a tile, and lanes of the kernels.
+inline constexpr int tile_rows = 32;
+
+/// Below this many classes the lanes run across rows, from it on along them.
+inline constexpr std::ptrdiff_t short_row = 64;
+
+/// A longer row is folded in segments of this many classes, anchored at class 0.
+inline constexpr std::ptrdiff_t row_segment = 1 << 16;
+
+/// Where a class's coefficient comes from, beside the target's own: nowhere, one for all rows, or the row's probabilities.
+enum class Coefficients : std::uint8_t { none, shared, probabilities };
+
+enum class SoftmaxJob : std::uint8_t { value, gradient, softmax, log_softmax, softmax_vjp, log_softmax_vjp };
+inline constexpr int softmax_jobs = 6;
+
+/// At most `tile_rows` rows. Strides count elements. Across kernels read and write all `tile_rows` lanes of a class, which must
+/// be adjacent (row stride 1); along kernels need adjacent classes (class stride 1). Per-row arrays have tile_rows entries.
+template <class T>
+struct SoftmaxTile {
+  const T* input = nullptr;
+  std::ptrdiff_t row_stride = 0;
+  std::ptrdiff_t class_stride = 0;
+  int rows = 0;
+  std::ptrdiff_t classes = 0;
+
+  const T* target = nullptr;  // probabilities of a loss, upstream gradient of an activation
+  std::ptrdiff_t target_row_stride = 0;
+  std::ptrdiff_t target_class_stride = 0;
+
+  const T* per_class = nullptr;          // shared: a_c; probabilities: w_c
+  double shared = 0;                     // Σ a_c of the shared coefficients
+  T keep = 1;                            // 1 - eps
+  T add = 0;                             // eps / C
+  const std::int64_t* label = nullptr;   // class index, -1 for an ignored row
+  const T* label_coefficient = nullptr;  // (1 - eps) w_y
+
+  const T* scale = nullptr;  // multiplies a row's gradient
+  T* output = nullptr;
+  std::ptrdiff_t output_row_stride = 0;
+  std::ptrdiff_t output_class_stride = 0;
+  T* grad_target = nullptr;  // laid out as output
+  T* grad_weight = nullptr;
+  double* value = nullptr;
+};
+
+/// What one segment of a long row has come to: sums relative to its own maximum.
+struct SegmentState {
+  double max;
+  double rest;    // Σ e^(x - max) over all but one maximum; may be -1 where there is no finite maximum
+  double share;   // 2^-bias (stored exponential) share = e^(x - max)
+  double coefficients;
+  double distance;  // Σ a_c (max - x_c)
+};
+
+template <class T>
+struct SoftmaxKernels {
+  void (*tile)(const SoftmaxTile<T>& tile);
+  /// For a segment of one long row, given as a tile of one row of `size` classes: its sums, its exponentials stored in the
+  /// output where the job needs them again.
+  SegmentState (*fold)(const SoftmaxTile<T>& segment);
+  /// Σ g P or Σ g over the segment, for the vector-Jacobian products.
+  double (*inner)(const SoftmaxTile<T>& segment, double share);
+  /// Puts the segment out, given the whole row, its coefficient sum and its inner product.
+  void (*emit)(const SoftmaxTile<T>& segment, const SoftmaxRow& row, double share, double coefficients, double inner, bool kept);
+};
+
+/// The kernels by job and coefficients, in one compute type.
+template <class T>
+struct SoftmaxTable {
+  SoftmaxKernels<T> short_rows[softmax_jobs][3];
+  SoftmaxKernels<T> long_rows[softmax_jobs][3];
+
+  [[nodiscard]] const SoftmaxKernels<T>& at(std::ptrdiff_t classes, SoftmaxJob job, Coefficients kind) const {
+    const auto& by_job = classes < short_row ? short_rows : long_rows;
+    return by_job[static_cast<int>(job)][static_cast<int>(kind)];
+  }
+};
+
+}  // namespace ndloss

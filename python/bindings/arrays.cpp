@@ -1,0 +1,65 @@
+// NumPy arrays as views of the core.
+#include "arrays.hpp"
+
+#include <string>
+
+namespace ndloss::binding {
+
+std::optional<DType> dtype_of_array(const py::array& array) {
+  const py::dtype dtype = array.dtype();
+  const auto size = dtype.itemsize();
+  switch (dtype.kind()) {
+    case 'f':
+      return size == 4 ? std::optional(DType::float32)
+             : size == 8 ? std::optional(DType::float64)
+             : size == 2 ? std::optional(DType::float16)
+                         : std::nullopt;
+    case 'b':
+      return DType::boolean;
+    case 'i':
+      return size == 8 ? DType::int64 : size == 4 ? DType::int32 : size == 2 ? DType::int16 : DType::int8;
+    case 'u':
+      return size == 8 ? DType::uint64 : size == 4 ? DType::uint32 : size == 2 ? DType::uint16 : DType::uint8;
+    default:
+      return std::nullopt;
+  }
+}
+
+ArrayView view_of(const py::array& array) {
+  const std::optional<DType> dtype = dtype_of_array(array);
+  if (!dtype) {
+    throw py::type_error("ndloss: arrays of dtype " + std::string(py::str(array.dtype())) + " are not supported");
+  }
+  ArrayView view;
+  view.data = array.data();
+  view.dtype = *dtype;
+  view.swapped = array.dtype().byteorder() == '>';
+  view.ndim = static_cast<int>(array.ndim());
+  for (int d = 0; d < view.ndim; ++d) {
+    view.shape[static_cast<std::size_t>(d)] = array.shape(d);
+    view.strides[static_cast<std::size_t>(d)] = array.strides(d);
+  }
+  return view;
+}
+
+Output output_of(const py::object& object) {
+  if (object.is_none()) {
+    return {};
+  }
+  py::array array = py::reinterpret_borrow<py::array>(object);
+  const std::optional<DType> dtype = dtype_of_array(array);
+  if (!dtype || is_integer(*dtype) || (array.flags() & py::array::c_style) == 0) {
+    throw py::type_error("ndloss: results go to C-contiguous floating-point arrays");
+  }
+  return {array.mutable_data(), *dtype, array.size()};
+}
+
+Interrupt signals() {
+  return {[](void*) {
+            const py::gil_scoped_acquire acquired;
+            return PyErr_CheckSignals() != 0;
+          },
+          nullptr};
+}
+
+}  // namespace ndloss::binding

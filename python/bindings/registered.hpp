@@ -1,0 +1,60 @@
+/// The losses of the registry by name: how a binding makes one from its parameters.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+
+#include "ndloss/calls.hpp"
+
+namespace ndloss::binding {
+
+/// Room for any elementwise loss, and the loss in it without its type.
+struct AnyLoss {
+  alignas(std::max_align_t) std::byte storage[64];
+  ErasedLoss erased;
+};
+
+/// Fills `to` with the loss whose parameters, in the order of params(), are `values`.
+using MakeLoss = void (*)(AnyLoss& to, const double* values);
+
+struct RegisteredLoss {
+  const char* name;
+  int operands;
+  int inputs;
+  int parameters;
+  MakeLoss make;
+};
+
+template <class L>
+constexpr int parameter_count() {
+  if constexpr (requires { L::params(); }) {
+    return static_cast<int>(std::tuple_size_v<decltype(L::params())>);
+  } else {
+    return 0;
+  }
+}
+
+template <class L>
+void make_loss(AnyLoss& to, [[maybe_unused]] const double* values) {
+  static_assert(sizeof(L) <= sizeof(to.storage) && std::is_trivially_destructible_v<L>);
+  L* loss = new (to.storage) L{};
+  if constexpr (requires { L::params(); }) {
+    std::apply([&](const auto&... param) { ((loss->*param.field = static_cast<std::remove_cvref_t<decltype(loss->*param.field)>>(*values++)), ...); },
+               L::params());
+  }
+  to.erased = erase(*loss);
+}
+
+template <class... L>
+constexpr auto registered_of(TypeList<L...> /*losses*/) {
+  return std::array<RegisteredLoss, sizeof...(L)>{{{L::name, L::operands, L::inputs, parameter_count<L>(), make_loss<L>}...}};
+}
+
+inline constexpr auto registered = registered_of(ElementwiseLosses{});
+
+}  // namespace ndloss::binding

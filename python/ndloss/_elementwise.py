@@ -1,0 +1,205 @@
+"""Elementwise calls: arrays of one shape, handed to the core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ndloss import _array, _check, _core
+
+if TYPE_CHECKING:
+    from ndloss._accumulator import Piece, Stream
+    from ndloss._typing import Array
+
+Operand = tuple["Array", bool]
+
+
+@dataclass
+class ElementwiseProblem:
+    """A checked elementwise call.
+
+    `operands` are the differentiable data arguments by name, in the order of the core's operands; `constants` follow them.
+    `weight` multiplies the loss. All broadcast to `shape`.
+    """
+
+    function: str
+    core: str
+    operands: dict[str, Operand]
+    shape: tuple[int, ...]
+    reduction: str
+    threads: int
+    parameters: list[float] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+    weight: Array | None = None
+    weight_differentiable: bool = False
+    weighted_mean: bool = False
+    row_mean: bool = False
+    row_divisor: int = -1
+    domain: str = ""
+
+    def __post_init__(self) -> None:
+        self.dtype = _array.result_dtype(*self.operands.values())
+        self.twice = _array.computes_in_double(self.dtype)
+        everything = [array for array, _ in self.operands.values()] + list(self.constants.values())
+        self.arrays = tuple(np.broadcast_to(array, self.shape) if array.shape != self.shape else array for array in everything)
+        self.weights = None if self.weight is None else np.broadcast_to(self.weight, self.shape)
+        self.call = self._call(self.arrays, self.weights)
+        # A broadcast weight enters the sum at every element, but torch's divisor once.
+        self.divisor_share = 1.0
+        if self.weighted_mean and self.weight is not None and self.weight.shape != self.shape:
+            self.divisor_share = self.weight.size / max(int(np.prod(self.shape, dtype=np.int64)), 1)
+
+    def _call(self, arrays: tuple[Array, ...], weights: Array | None) -> _core.ElementwiseCall:
+        return _core.ElementwiseCall(self.core, self.parameters, arrays, weights, self.twice, self.threads, self.row_divisor)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        return self.shape[:-1] if self.row_mean else self.shape
+
+    def _raise_if_bad(self, bad: tuple[int, int, int] | None) -> None:
+        if bad is not None:
+            index, operand, value = bad
+            argument = (*self.operands, *self.constants)[operand]
+            _check.bad_number(self.function, argument, index, self.shape, _core.double_of_bits(value), self.domain)
+
+    def _reduced(self, total: _core.Accumulator) -> Any:
+        total.scale_divisor(self.divisor_share)
+        return _array.scalar(total.compute(self.reduction), self.dtype)
+
+    def _accumulated(self, initial: _core.Accumulator, begin: int, end: int, raw: bool) -> _core.Accumulator:
+        total = self.call.accumulate(initial, begin, end, raw)
+        self._raise_if_bad(total.bad)
+        return total
+
+    def value(self) -> Any:
+        if self.reduction == "none":
+            return _array.unboxed(self._map())
+        return self._reduced(self._accumulated(_core.Accumulator(), 0, -1, False))
+
+    def _map(self) -> Array:
+        out = np.empty(self.output_shape, self.dtype)
+        self._raise_if_bad(self.call.map(out))
+        return out
+
+    def value_and_grad(self, argnums: object, grad_output: object) -> Any:
+        names, several = self._wanted(argnums)
+        factor, upstream = self._upstream(grad_output)
+        grads: dict[str, Array] = {}
+        buffers: list[Array | None] = []
+        for name, (array, weak) in self.operands.items():
+            if name not in names:
+                buffers.append(None)
+                continue
+            dtype = _array.gradient_dtype(array, weak, self.dtype)
+            grads[name] = np.empty(array.shape, dtype)
+            broadcast = array.shape != self.shape
+            buffers.append(np.empty(self.shape, np.float64 if self.twice else np.float32) if broadcast else grads[name])
+        value_out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
+        if grads or value_out is None:
+            share = self.divisor_share if self.reduction == "mean" else 1.0
+            total = self.call.gradients(self.reduction, factor / share, upstream, tuple(buffers), value_out)
+            self._raise_if_bad(total.bad)
+            value = value_out if value_out is not None else self._reduced(total)
+        else:
+            value = self._map()
+        for buffer, name in zip(buffers, self.operands, strict=False):
+            if buffer is not None and buffer is not grads[name]:
+                _core.sum_to_shape(buffer, grads[name])
+        if "weight" in names:
+            grads["weight"] = self._weight_gradient(float(value) if self.reduction == "mean" else 0.0, factor, upstream)
+        ordered = tuple(_array.unboxed(grads[name]) for name in names)
+        return _array.unboxed(np.asarray(value)) if self.reduction == "none" else value, ordered if several else ordered[0]
+
+    def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
+        names = list(self.operands)
+        reasons = {name: "torch does not differentiate it either" for name in self.constants}
+        if self.weight_differentiable and self.weight is not None:
+            names.append("weight")
+        else:
+            reasons["weight"] = "it is None" if self.weight is None else "torch does not differentiate it either"
+        return _check.argument_numbers(self.function, argnums, names, reasons)
+
+    def _upstream(self, grad_output: object) -> tuple[float, Array | None]:
+        """What multiplies every gradient, and the array of what multiplies each."""
+        if self.reduction != "none":
+            return _check.scalar_grad_output(self.function, grad_output), None
+        if grad_output is None:
+            return 1.0, None
+        array, _ = _array.as_array(self.function, "grad_output", grad_output)
+        upstream = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
+        return 1.0, np.broadcast_to(upstream[..., None], self.shape) if self.row_mean else upstream
+
+    def _weight_gradient(self, mean: float, factor: float, upstream: Array | None) -> Array:
+        """The loss is linear in its weight; a weighted mean is a quotient, whose own value is its offset."""
+        assert self.weight is not None and self.weights is not None
+        dtype = _array.gradient_dtype(self.weight, False, self.dtype)
+        out = np.empty(self.weight.shape, dtype)
+        whole = out if self.weight.shape == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
+        offset, scale = 0.0, factor
+        if self.reduction == "mean":
+            total = self._accumulated(_core.Accumulator(), 0, -1, False)
+            total.scale_divisor(self.divisor_share)
+            scale = factor / total.divisor if total.divisor else factor * np.nan
+            offset = total.compute("mean") * self.divisor_share if self.weighted_mean else 0.0
+        if self.row_mean:
+            scale = scale / self.row_divisor if self.row_divisor else np.nan
+        self._raise_if_bad(self.call.weight_gradient(scale, offset, upstream, whole))
+        if whole is not out:
+            _core.sum_to_shape(whole, out)
+        return out
+
+    # ---- streams: units are elements ----
+
+    def feed(self, stream: Stream) -> None:
+        stream.feed(self)
+
+    @property
+    def stream_kind(self) -> ElementwiseKind:
+        classes = self.shape[-1] if self.row_mean else None
+        return ElementwiseKind(
+            self.core, tuple(self.parameters), self.dtype, self.threads, self.row_divisor, classes, self.weights is not None, self.divisor_share
+        )
+
+    @property
+    def stream_units(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def stream_piece(self, begin: int, end: int) -> Piece:
+        """Units [begin, end) as arrays of one dimension."""
+        arrays = self.arrays if self.weights is None else (*self.arrays, self.weights)
+        return tuple(array.flat[begin:end] for array in arrays)
+
+    def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator:
+        return self._accumulated(total, begin, end, True)
+
+
+@dataclass(frozen=True)
+class ElementwiseKind:
+    """What chunks of a stream have in common."""
+
+    core: str
+    parameters: tuple[float, ...]
+    dtype: np.dtype[Any]
+    threads: int
+    row_divisor: int
+    classes: int | None
+    weighted: bool
+    divisor_share: float
+
+    @property
+    def block(self) -> int:
+        return _core.elementwise_block
+
+    def add_piece(self, total: _core.Accumulator, piece: Piece) -> _core.Accumulator:
+        arrays, weights = (piece[:-1], piece[-1]) if self.weighted else (piece, None)
+        twice = _array.computes_in_double(self.dtype)
+        call = _core.ElementwiseCall(self.core, list(self.parameters), arrays, weights, twice, self.threads, self.row_divisor)
+        return call.accumulate(total, 0, -1, True)
+
+    def finish(self, total: _core.Accumulator) -> None:
+        """Turns sums over units into sums over loss elements."""
+        if self.classes is not None:
+            total.per_row(self.classes, self.row_divisor)
+        total.scale_divisor(self.divisor_share)

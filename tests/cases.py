@@ -1,0 +1,235 @@
+"""
+One `LossCase` per loss and activation. Every property test is parametrised over `CASES`, so a new loss is one record
+here, its way to draw samples in `samples.py`, and its function in `reference.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import reference
+import samples
+from reference import Answer
+from samples import REDUCTIONS, Array, Choices, Sample
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The interval an operand may come from; samples reach both ends where they belong to it."""
+
+    low: float
+    high: float
+    closed: bool = False
+    enforced: bool = False  # a value outside is an error
+
+
+REALS = Domain(-10, 10)
+LOGITS = Domain(-20, 20)
+UNIT = Domain(0, 1, closed=True)
+PROBABILITIES = Domain(0, 1, closed=True, enforced=True)
+LOG_PROBABILITIES = Domain(-20, 0, closed=True)
+CLASS_INDICES = Domain(0, samples.CLASSES - 1, closed=True)
+
+
+def no_kinks(input_: Array, *_: Array) -> Array:
+    return np.full(np.shape(input_), np.inf)
+
+
+@dataclass(frozen=True)
+class LossCase:
+    """Everything a property test needs to know about one loss."""
+
+    name: str
+    class_name: str
+    struct_name: str
+    reference: Callable[..., Answer]
+    axes: Mapping[str, tuple[str, ...]]
+    draw: Callable[[np.random.Generator, str, Choices], Sample]
+    domain: Mapping[str, Domain]
+    differentiable: tuple[str, ...]
+    constructor: tuple[str, ...]  # options the class takes; the others are the function's alone
+    # n loss rows for `criterion(**kwargs)` that may be cut anywhere along axis 0, with non-negative terms; None for
+    # activations
+    batch: Callable[[np.random.Generator, str, int], Sample] | None = None
+    allowed: Callable[[Choices], bool] = field(default=lambda _: True)
+    # distance of each input element from where the closed form is no derivative, and the radius a difference quotient
+    # must keep
+    distance_to_kink: Callable[..., Array] = no_kinks
+    kink_radius: float = 0.0
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return tuple(self.domain)
+
+    @property
+    def is_loss(self) -> bool:
+        return self.batch is not None
+
+    def combinations(self) -> Iterator[dict[str, str]]:
+        """Every allowed combination of choices."""
+        for values in itertools.product(*self.axes.values()):
+            choices = dict(zip(self.axes, values, strict=True))
+            if self.allowed(choices):
+                yield choices
+
+    def samples(self, rng: np.random.Generator, dtype: str) -> Iterator[Sample]:
+        """One sample for every combination."""
+        for choices in self.combinations():
+            yield self.draw(rng, dtype, choices)
+
+    def answer(self, sample: Sample, **changes: Any) -> Answer:
+        """What the oracle says to this sample, without its `grad_output` unless it is among `changes`."""
+        return self.reference(*sample.args, **{**sample.kwargs, **changes})
+
+
+CASES: tuple[LossCase, ...] = (
+    LossCase(
+        name="mse_loss",
+        class_name="MSELoss",
+        struct_name="MSELoss",
+        reference=reference.mse_loss,
+        axes={
+            "shape": tuple(samples.MSE_SHAPES),
+            "kinds": samples.MSE_KINDS,
+            "weight": ("none", "given", "other dtype"),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples.draw_mse,
+        domain={"input": REALS, "target": REALS},
+        differentiable=("input", "target", "weight"),
+        constructor=("reduction",),
+        batch=samples.batch_mse,
+    ),
+    LossCase(
+        name="binary_cross_entropy",
+        class_name="BCELoss",
+        struct_name="BCELoss",
+        reference=reference.binary_cross_entropy,
+        axes={**samples.BCE_AXES, "reduction": REDUCTIONS},
+        draw=samples.draw_bce,
+        domain={"input": PROBABILITIES, "target": PROBABILITIES},
+        differentiable=("input", "target"),
+        constructor=("weight", "reduction"),
+        batch=samples.batch_bce,
+        allowed=samples.weight_fits,
+        distance_to_kink=samples.distance_to_clamp,
+        kink_radius=0.1,
+    ),
+    LossCase(
+        name="binary_cross_entropy_with_logits",
+        class_name="BCEWithLogitsLoss",
+        struct_name="BCEWithLogitsLoss",
+        reference=reference.binary_cross_entropy_with_logits,
+        axes={**samples.BCE_AXES, "pos_weight": ("none", "full", "last", "scalar"), "reduction": REDUCTIONS},
+        draw=samples.draw_bce_with_logits,
+        domain={"input": LOGITS, "target": UNIT},
+        differentiable=("input", "target"),
+        constructor=("weight", "reduction", "pos_weight"),
+        batch=samples.batch_bce_with_logits,
+        allowed=lambda c: samples.weight_fits(c) and (c["shape"] != "()" or c["pos_weight"] != "last"),
+    ),
+    LossCase(
+        name="multilabel_soft_margin_loss",
+        class_name="MultiLabelSoftMarginLoss",
+        struct_name="MultiLabelSoftMarginLoss",
+        reference=reference.multilabel_soft_margin_loss,
+        axes={
+            "shape": tuple(samples.MULTILABEL_SHAPES),
+            "target": samples.UNIT_TARGETS,
+            "weight": samples.WEIGHTS,
+            "reduction": REDUCTIONS,
+        },
+        draw=samples.draw_multilabel_soft_margin,
+        domain={"input": LOGITS, "target": UNIT},
+        differentiable=("input", "target", "weight"),
+        constructor=("weight", "reduction"),
+        batch=samples.batch_multilabel_soft_margin,
+    ),
+    LossCase(
+        name="cross_entropy",
+        class_name="CrossEntropyLoss",
+        struct_name="CrossEntropyLoss",
+        reference=reference.cross_entropy,
+        axes={
+            **samples.CLASS_AXES,
+            "target": (*samples.INDEX_DTYPES, "probabilities", "other float probabilities"),
+            "label_smoothing": ("0", "0.1", "1"),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples.draw_cross_entropy,
+        domain={"input": LOGITS, "target": UNIT},
+        differentiable=("input", "target", "weight"),
+        constructor=("weight", "ignore_index", "reduction", "label_smoothing"),
+        batch=samples.batch_cross_entropy,
+        allowed=samples.classes_allowed,
+    ),
+    LossCase(
+        name="nll_loss",
+        class_name="NLLLoss",
+        struct_name="NLLLoss",
+        reference=reference.nll_loss,
+        axes={**samples.CLASS_AXES, "reduction": REDUCTIONS},
+        draw=samples.draw_nll,
+        domain={"input": LOG_PROBABILITIES, "target": CLASS_INDICES},
+        differentiable=("input",),
+        constructor=("weight", "ignore_index", "reduction"),
+        batch=samples.batch_nll,
+        allowed=samples.classes_allowed,
+    ),
+    LossCase(
+        name="sigmoid",
+        class_name="Sigmoid",
+        struct_name="Sigmoid",
+        reference=reference.sigmoid,
+        axes={"shape": tuple(samples.SHAPES), "kind": samples.INPUT_KINDS},
+        draw=samples.draw_sigmoid,
+        domain={"input": LOGITS},
+        differentiable=("input",),
+        constructor=(),
+    ),
+    LossCase(
+        name="logsigmoid",
+        class_name="LogSigmoid",
+        struct_name="LogSigmoid",
+        reference=reference.logsigmoid,
+        axes={"shape": tuple(samples.SHAPES), "kind": samples.INPUT_KINDS},
+        draw=samples.draw_sigmoid,
+        domain={"input": LOGITS},
+        differentiable=("input",),
+        constructor=(),
+    ),
+    LossCase(
+        name="softmax",
+        class_name="Softmax",
+        struct_name="Softmax",
+        reference=reference.softmax,
+        axes=samples.SOFTMAX_AXES,
+        draw=samples.draw_softmax,
+        domain={"input": LOGITS},
+        differentiable=("input",),
+        constructor=("dim",),
+        allowed=samples.softmax_allowed,
+    ),
+    LossCase(
+        name="log_softmax",
+        class_name="LogSoftmax",
+        struct_name="LogSoftmax",
+        reference=reference.log_softmax,
+        axes=samples.SOFTMAX_AXES,
+        draw=samples.draw_softmax,
+        domain={"input": LOGITS},
+        differentiable=("input",),
+        constructor=("dim",),
+        allowed=samples.softmax_allowed,
+    ),
+)
+CASE: dict[str, LossCase] = {case.name: case for case in CASES}
+LOSSES = tuple(case for case in CASES if case.is_loss)

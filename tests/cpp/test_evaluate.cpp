@@ -1,0 +1,207 @@
+// The C++ face of the library: what it refuses, and what must not change a result.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "ndloss/ndloss.hpp"
+
+using ndloss::Accumulator;
+using ndloss::ArrayView;
+using ndloss::BCELoss;
+using ndloss::BCEWithLogitsLoss;
+using ndloss::CrossEntropyLoss;
+using ndloss::MSELoss;
+using ndloss::NLLLoss;
+using ndloss::Reduction;
+using ndloss::RowsView;
+
+namespace {
+
+constexpr std::size_t large = (std::size_t{1} << 20) + 13;
+
+template <class T>
+struct Problem {
+  std::vector<T> input;
+  std::vector<T> target;
+
+  explicit Problem(std::size_t n) : input(n), target(n) {
+    std::mt19937_64 random(n);
+    std::normal_distribution<T> logits(0, 3);
+    for (std::size_t i = 0; i < n; ++i) {
+      input[i] = logits(random);
+      target[i] = static_cast<T>(random() % 2);
+    }
+  }
+};
+
+std::uint64_t bits(double x) { return std::bit_cast<std::uint64_t>(x); }
+
+/// Forces a level and puts the old one back.
+class Level {
+ public:
+  explicit Level(const std::string& name) : before_(ndloss::get_isa()) { ndloss::set_isa(name); }
+  Level(const Level&) = delete;
+  Level& operator=(const Level&) = delete;
+  ~Level() { ndloss::set_isa(before_); }
+
+ private:
+  std::string before_;
+};
+
+/// The square of the difference, as a program of its own would write it.
+struct OwnSquare {
+  static constexpr const char* name = "own_square";
+  static constexpr int operands = 2;
+  static constexpr int inputs = 2;
+  static constexpr ndloss::Domain domains[] = {ndloss::Domain::real, ndloss::Domain::real};
+
+  template <class V>
+  NDLOSS_INLINE ndloss::Term<V, 2> operator()(V input, V target) const {
+    const V r = input - target;
+    return {.value = r * r, .grad = {V(2) * r, V(-2) * r}, .curvature = {V(2), V(2)}};
+  }
+};
+
+template <class Error, class Call>
+std::string message_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+}  // namespace
+
+TEST_CASE("every level gives a result, and says that it is the one in use") {
+  const Problem<float> p(1000);
+  for (const std::string& isa : ndloss::available_isas()) {
+    CAPTURE(isa);
+    const Level level(isa);
+    CHECK(ndloss::get_isa() == isa);
+    CHECK(ndloss::evaluate(MSELoss{}, {p.input, p.target}) ==
+          doctest::Approx(ndloss::evaluate(OwnSquare{}, {p.input, p.target})));
+  }
+  CHECK_THROWS_AS(ndloss::set_isa("avx3"), std::invalid_argument);
+}
+
+TEST_CASE_TEMPLATE("levels with FMA give the same bits", T, float, double) {
+  const Problem<T> p(10'007);
+  std::vector<std::uint64_t> values;
+  for (const std::string& isa : ndloss::available_isas()) {
+    if (isa != "baseline") {
+      const Level level(isa);
+      values.push_back(bits(ndloss::evaluate(BCEWithLogitsLoss{}, {p.input, p.target})));
+    }
+  }
+  for (const std::uint64_t value : values) {
+    CHECK(value == values.front());
+  }
+}
+
+TEST_CASE_TEMPLATE("any number of threads gives the same bits", T, float, double) {
+  const Problem<T> p(large);
+  const double alone = ndloss::evaluate(BCEWithLogitsLoss{}, {p.input, p.target}, {.threads = 1});
+  for (const int threads : {2, 3, 7}) {
+    CAPTURE(threads);
+    CHECK(bits(ndloss::evaluate(BCEWithLogitsLoss{}, {p.input, p.target}, {.threads = threads})) == bits(alone));
+  }
+}
+
+TEST_CASE("value_and_gradient has the bits of evaluate") {
+  const Problem<float> p(10'007);
+  std::vector<float> gradient(p.input.size());
+  CHECK(bits(ndloss::value_and_gradient(BCEWithLogitsLoss{}, {p.input, p.target}, std::span{gradient})) ==
+        bits(ndloss::evaluate(BCEWithLogitsLoss{}, {p.input, p.target})));
+}
+
+TEST_CASE("chunks joined give the whole") {
+  const Problem<double> p(100'003);
+  const std::span<const double> x = p.input;
+  const std::span<const double> y = p.target;
+  Accumulator joined;
+  for (std::size_t first = 0; first < x.size(); first += 7001) {
+    const std::size_t n = std::min<std::size_t>(7001, x.size() - first);
+    joined += ndloss::accumulate(BCEWithLogitsLoss{}, {x.subspan(first, n), y.subspan(first, n)});
+  }
+  const double whole = ndloss::evaluate(BCEWithLogitsLoss{}, {x, y});
+  CHECK(joined.count == 100'003);
+  CHECK(std::abs(joined.compute(Reduction::mean) - whole) <= std::numeric_limits<double>::epsilon() * whole);
+}
+
+TEST_CASE("a program's own loss meets the shipped one") {
+  const Problem<double> p(12'345);
+  std::vector<double> own(p.input.size());
+  std::vector<double> shipped(p.input.size());
+  CHECK(ndloss::value_and_gradient(OwnSquare{}, {p.input, p.target}, std::span{own}) ==
+        doctest::Approx(ndloss::value_and_gradient(MSELoss{}, {p.input, p.target}, std::span{shipped})).epsilon(1e-15));
+  CHECK(own == shipped);
+}
+
+TEST_CASE("sizes that do not fit are refused") {
+  const std::vector<float> three(3);
+  const std::vector<float> four(4);
+  std::vector<float> out(2);
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(MSELoss{}, {three, four})), std::invalid_argument);
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(MSELoss{}, {three})), std::invalid_argument);
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(MSELoss{}, {three, three}, {.threads = -1})), std::invalid_argument);
+  CHECK_THROWS_AS(ndloss::evaluate(MSELoss{}, {three, three}, std::span{out}), std::invalid_argument);
+  CHECK_THROWS_AS(ndloss::value_and_gradient(MSELoss{}, {three, three}, std::span{out}), std::invalid_argument);
+}
+
+TEST_CASE("a probability outside [0, 1] is refused, with its position") {
+  std::vector<float> input(5000, 0.5F);
+  const std::vector<float> target(5000, 1.0F);
+  input[4321] = 1.5F;
+  input[4999] = -1.0F;
+  const std::string message =
+      message_of<std::invalid_argument>([&] { return ndloss::evaluate(BCELoss{}, {input, target}, {.threads = 2}); });
+  CAPTURE(message);
+  CHECK(message.find("4321") != std::string::npos);
+  CHECK(message.find("1.5") != std::string::npos);
+}
+
+TEST_CASE("a class index out of range is refused, with its position") {
+  const std::vector<float> logits(1000 * 10, 0.5F);
+  std::vector<std::int64_t> labels(1000, 3);
+  const RowsView<const float> rows{logits.data(), 1000, 10};
+  std::vector<float> gradient(logits.size());
+  for (const std::int64_t label : {std::int64_t{10}, std::int64_t{-1}, std::numeric_limits<std::int64_t>::min()}) {
+    labels[777] = label;
+    const std::string message =
+        message_of<std::out_of_range>([&] { return ndloss::evaluate(CrossEntropyLoss{}, rows, labels); });
+    CAPTURE(message);
+    CHECK(message.find("777") != std::string::npos);
+    CHECK(message.find(std::to_string(label)) != std::string::npos);
+    CHECK_THROWS_AS(ndloss::value_and_gradient(CrossEntropyLoss{}, rows, labels, std::span{gradient}), std::out_of_range);
+    CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(NLLLoss{}, rows, labels)), std::out_of_range);
+  }
+}
+
+TEST_CASE("labels of any width are the same labels") {
+  const Problem<float> p(40);
+  const RowsView<const float> rows{p.input.data(), 4, 10};
+  const std::array<std::int64_t, 4> wide = {1, 9, 0, 5};
+  const std::array<std::uint8_t, 4> narrow = {1, 9, 0, 5};
+  const std::array<std::int32_t, 4> common = {1, 9, 0, 5};
+  const double value = ndloss::evaluate(CrossEntropyLoss{}, rows, wide);
+  CHECK(bits(ndloss::evaluate(CrossEntropyLoss{}, rows, narrow)) == bits(value));
+  CHECK(bits(ndloss::evaluate(CrossEntropyLoss{}, rows, common)) == bits(value));
+}
+
+TEST_CASE("nothing has a mean of NaN and a sum of 0") {
+  const std::vector<float> none;
+  CHECK(std::isnan(ndloss::evaluate(MSELoss{}, {none, none})));
+  CHECK(ndloss::evaluate(MSELoss{}, {none, none}, {.reduction = Reduction::sum}) == 0);
+}

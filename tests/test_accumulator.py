@@ -1,0 +1,231 @@
+"""Streams: any split of a batch gives what the whole gives."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ndloss as nl
+from calls import batch, bits, criterion, value
+from cases import CASE, LOSSES, LossCase
+from samples import FLOATS, Sample
+from tolerances import BATCHES, assert_within, bound
+from ulp import worst
+
+ROWS = BATCHES[-1]
+SPLITS = 4
+COPIES: tuple[Callable[[Any], Any], ...] = (lambda s: pickle.loads(pickle.dumps(s)), copy.deepcopy)
+
+
+def cuts(rng: np.random.Generator, rows: int) -> Iterator[list[slice]]:
+    """Splits into a few and into many chunks, of one row and of none among them."""
+    yield [slice(0, rows)]
+    yield [*(slice(i, i + 1) for i in range(rows // 16)), slice(rows // 16, rows)]
+    yield [slice(0, 1), slice(1, 1), slice(1, rows)]
+    for _ in range(SPLITS):
+        inner = np.sort(rng.integers(0, rows + 1, rng.integers(1, 40)))
+        edges = [0, *map(int, inner), rows]
+        yield [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def kept(case: LossCase, sample: Sample) -> int:
+    """Number of loss elements that are not ignored."""
+    if case.name in ("cross_entropy", "nll_loss"):
+        return int(np.count_nonzero(sample.args[1] != sample.kwargs.get("ignore_index", -100)))
+    return int(case.answer(sample, reduction="none").value.value.size)
+
+
+def accumulated(maker: Any, sample: Sample, chunks: list[slice]) -> Any:
+    stream = maker.accumulator()
+    for chunk in chunks:
+        stream.update(*(a[chunk] for a in sample.args))
+    return stream
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_sequential_updates_have_the_bits_of_the_whole(
+    case: LossCase, dtype: str, reduction: str, rng: np.random.Generator
+) -> None:
+    sample, answer = batch(case.name, dtype, reduction)
+    whole = value(case, sample)
+    assert_within(whole, answer.value, "many")
+    maker = criterion(case, sample)
+    for chunks in cuts(rng, ROWS):
+        stream = accumulated(maker, sample, chunks)
+        assert bits(stream.compute()) == bits(whole), f"{len(chunks)} chunks"
+        assert stream.count == kept(case, sample)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_merged_parts_give_the_whole(case: LossCase, dtype: str, reduction: str, rng: np.random.Generator) -> None:
+    sample, answer = batch(case.name, dtype, reduction)
+    whole = value(case, sample)
+    maker = criterion(case, sample)
+    for chunks in list(cuts(rng, ROWS))[2:]:
+        parts = [accumulated(maker, sample, [chunk]) for chunk in chunks]
+        for order in (parts, parts[::-1]):
+            joined = maker.accumulator()
+            for part in order:
+                joined.merge(part)
+            assert worst(joined.compute(), whole) <= bound("merged", dtype)
+            assert_within(joined.compute(), answer.value, "constants and ramps")
+            assert joined.count == kept(case, sample)
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_merging_leaves_the_other_as_it_was(case: LossCase) -> None:
+    sample, _ = batch(case.name, "float32", "mean")
+    maker = criterion(case, sample)
+    one, other = (accumulated(maker, sample, [part]) for part in (slice(0, 100), slice(100, 300)))
+    before = bits(other.compute()), other.count
+    one.merge(other)
+    assert (bits(other.compute()), other.count) == before
+    whole = Sample({}, tuple(a[:300] for a in sample.args), sample.kwargs, None)
+    assert_within(one.compute(), case.answer(whole).value, "few")
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_looking_at_the_result_changes_nothing(case: LossCase) -> None:
+    sample, _ = batch(case.name, "float32", "mean")
+    stream = criterion(case, sample).accumulator()
+    for start in range(0, ROWS, 700):
+        stream.update(*(a[start : start + 700] for a in sample.args))
+        assert bits(stream.compute()) == bits(stream.compute())
+        head = Sample({}, tuple(a[: start + 700] for a in sample.args), sample.kwargs, None)
+        assert bits(stream.compute()) == bits(value(case, head))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_nothing_is_nan_for_mean_and_zero_for_sum(case: LossCase, reduction: str) -> None:
+    stream = getattr(nl, case.class_name)(reduction=reduction).accumulator()
+    assert stream.count == 0
+    assert np.isnan(stream.compute()) if reduction == "mean" else stream.compute() == 0
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_reset_begins_again(case: LossCase) -> None:
+    sample, answer = batch(case.name, "float64", "mean")
+    stream = accumulated(criterion(case, sample), sample, [slice(0, 77), slice(5, 900)])
+    stream.reset()
+    assert stream.count == 0
+    assert np.isnan(stream.compute())
+    stream.update(*sample.args)
+    assert bits(stream.compute()) == bits(value(case, sample))
+    assert_within(stream.compute(), answer.value, "many")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_a_pickled_stream_goes_on_as_if_nothing_had_happened(case: LossCase, dtype: str) -> None:
+    sample, answer = batch(case.name, dtype, "mean")
+    maker = criterion(case, sample)
+    for cut in (0, 1, 333, ROWS):
+        for copied in COPIES:
+            stream = accumulated(maker, sample, [slice(0, cut)])
+            twin = copied(stream)
+            twin.update(*(a[cut:] for a in sample.args))
+            assert bits(twin.compute()) == bits(value(case, sample))
+            assert stream.count == kept(case, Sample({}, tuple(a[:cut] for a in sample.args), sample.kwargs, None))
+    assert_within(value(case, sample), answer.value, "many")
+
+
+def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception], tuple[Any, ...]]]:
+    """Chunks whose last row is what is wrong with them, so that all the others are read first."""
+    x, y = (np.array(a[:500]) for a in sample.args)
+    yield TypeError, (x.astype(complex), y)
+    if case.name == "mse_loss":
+        yield ValueError, (x, y[:, :2])
+    else:
+        yield ValueError, (x, y[:-1])
+    if case.name in ("cross_entropy", "nll_loss"):
+        wrong = y.copy()
+        wrong[-1] = x.shape[1]
+        yield IndexError, (x, wrong)
+    if case.name == "binary_cross_entropy":
+        wrong = x.copy()
+        wrong[-1, -1] = 1.5
+        yield ValueError, (wrong, y)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_a_bad_chunk_leaves_the_state_as_it_was(case: LossCase) -> None:
+    sample, _ = batch(case.name, "float32", "mean")
+    for exception, chunk in bad_chunks(case, sample):
+        stream = accumulated(criterion(case, sample), sample, [slice(0, 777)])
+        before = bits(stream.compute()), stream.count
+        with pytest.raises(exception):
+            stream.update(*chunk)
+        assert (bits(stream.compute()), stream.count) == before
+        stream.update(*(a[777:] for a in sample.args))
+        assert bits(stream.compute()) == bits(value(case, sample))
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_an_unreduced_criterion_must_be_told_the_reduction(case: LossCase) -> None:
+    sample, _ = batch(case.name, "float64", "none")
+    maker = criterion(case, sample)
+    with pytest.raises(ValueError, match="reduction"):
+        maker.accumulator()
+    with pytest.raises(ValueError, match="reduction"):
+        maker.accumulator(reduction="none")
+    for reduction in ("mean", "sum"):
+        stream = maker.accumulator(reduction=reduction)
+        stream.update(*sample.args)
+        assert_within(stream.compute(), case.answer(sample, reduction=reduction).value, "many")
+
+
+def test_the_reduction_of_a_stream_may_differ_from_the_criterion() -> None:
+    case = CASE["cross_entropy"]
+    sample, _ = batch(case.name, "float64", "mean")
+    stream = criterion(case, sample).accumulator(reduction="sum")
+    stream.update(*sample.args)
+    assert_within(stream.compute(), case.answer(sample, reduction="sum").value, "many")
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_a_stream_of_another_loss_is_not_merged(case: LossCase) -> None:
+    stream = getattr(nl, case.class_name)().accumulator()
+    for other in LOSSES:
+        if other is not case:
+            with pytest.raises((TypeError, ValueError)):
+                stream.merge(getattr(nl, other.class_name)().accumulator())
+    with pytest.raises((TypeError, ValueError)):
+        stream.merge(getattr(nl, case.class_name)(reduction="sum").accumulator())
+
+
+def test_all_targets_ignored_is_nan_until_one_is_kept() -> None:
+    stream = nl.CrossEntropyLoss().accumulator()
+    stream.update(np.zeros((3, 2)), np.full(3, -100))
+    assert stream.count == 0
+    assert np.isnan(stream.compute())
+    stream.update(np.zeros((1, 2)), np.array([1]))
+    assert stream.count == 1
+    x, y = np.zeros((4, 2)), np.array([-100, -100, -100, 1])
+    assert_within(stream.compute(), CASE["cross_entropy"].reference(x, y).value, "few")
+
+
+def test_chunks_with_inner_axes_are_split_along_the_batch(rng: np.random.Generator) -> None:
+    case = CASE["cross_entropy"]
+    x, y = rng.normal(size=(40, 3, 4, 5)).astype(np.float32), rng.integers(0, 3, (40, 4, 5))
+    y[rng.random(y.shape) < 0.2] = 255
+    sample = Sample({}, (x, y), {"ignore_index": 255, "reduction": "mean"}, None)
+    whole = value(case, sample)
+    assert_within(whole, case.answer(sample).value, "few")
+    for chunks in cuts(rng, 40):
+        stream = accumulated(criterion(case, sample), sample, chunks)
+        assert bits(stream.compute()) == bits(whole)
+        assert stream.count == kept(case, sample)

@@ -1,0 +1,145 @@
+"""Every bound a test may use, in one table, and the one way to apply it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reference import ORACLE_ULP, Bounded
+from ulp import ulp_distance
+
+# In ULP of the result's dtype. The first five rows are DESIGN.md section 10, "gradient" is target R4 of
+# RELIABILITY.md. float16 is computed in float32 and rounded once: half an ULP, and a little for the float32 error
+# that moved the rounding.
+ULP: dict[str, dict[str, float]] = {
+    "unreduced": {"float16": 0.51, "float32": 3, "float64": 4},
+    "few": {"float16": 0.51, "float32": 4, "float64": 5},  # reduced, small N: the unreduced bound plus 1
+    "many": {"float32": 1, "float64": 1},  # reduced, N >= 1024, random data
+    "constants and ramps": {"float32": 4, "float64": 4},  # reduced, N >= 1024
+    # In eps * sum |terms|; a term such as a softmax probability has five rounded operations behind it.
+    "cancelling": {"float16": 1, "float32": 8, "float64": 8},
+    "gradient": {"float16": 0.51, "float32": 4, "float64": 4},
+    "merged": {"float32": 1, "float64": 1},  # merge() against the whole
+    # The oracle's own error against 400 digits, in float64 ULP: 2^-11 for each rounding of an 80-bit operation.
+    "oracle": {"float64": 0.01},
+    # torch, in ULP of the largest logit times the largest weight: it cancels there (D8), and its sums are plain.
+    "torch": {"float16": 1, "float32": 8, "float64": 8},
+}
+
+# For tests that draw the whole case table again.
+SEEDS = (1, 2)
+# Rows of large batches: the smallest the bound of reduced values speaks of, and a few blocks with a ragged end.
+BATCHES = (1024, 5003)
+
+# Terms cancel where their magnitudes sum to more than the result; this much more is rounding of the oracle's own sums.
+CANCELS = 1 + 1e-12
+
+# A central difference with step h = STEP * max(1, |x|) misses by f''' h^2 / 6 and by rounding of f over h; both are
+# about this fraction of the size of value and slope (eps ** (2/3), with room for third derivatives of order ten).
+STEP = 6e-6
+DIFFERENCE_QUOTIENT = 2e-9
+
+
+def bound(kind: str, dtype: npt.DTypeLike) -> float:
+    name = np.dtype(dtype).name
+    return ULP[kind][name] + (ORACLE_ULP if name == "float64" else 0.0)
+
+
+def rounded(actual: Any, precision: npt.DTypeLike | None) -> npt.NDArray[Any]:
+    """
+    `actual` in the dtype it was computed in, where that is coarser than its own: a float64 gradient of
+    `softmax(x, dtype=float32)` is a float32 number.
+    """
+    got = np.asarray(actual)
+    if precision is None or np.finfo(precision).nmant >= np.finfo(got.dtype).nmant:
+        return got
+    with np.errstate(over="ignore"):
+        return got.astype(precision)
+
+
+def ratios(got: npt.NDArray[Any], expected: Bounded, kind: str) -> npt.NDArray[np.longdouble]:
+    """Distance from the expected numbers as a multiple of what is allowed; 1 or less passes."""
+    plain = bound(kind, got.dtype)
+    with np.errstate(invalid="ignore"):
+        cancels = expected.scale > np.abs(expected.value) * CANCELS
+    allowed = np.where(cancels, max(bound("cancelling", got.dtype), plain), plain)
+    return ulp_distance(got, expected.value, expected.scale) / allowed
+
+
+def excess(actual: Any, expected: Bounded, kind: str) -> float:
+    return float(np.max(ratios(np.asarray(actual), expected, kind), initial=0.0))
+
+
+class Judge:
+    """
+    Thousands of small comparisons at once: `compare` notes one and checks its shape, and the end of the `with` block
+    judges them all and names the worst. NumPy's overhead on arrays of a few numbers would otherwise be most of the
+    suite's time.
+    """
+
+    def __init__(self) -> None:
+        self.noted: dict[tuple[str, str], list[tuple[npt.NDArray[Any], Bounded, object]]] = {}
+
+    def compare(
+        self, actual: Any, expected: Bounded, kind: str, context: object = "", precision: npt.DTypeLike | None = None
+    ) -> None:
+        got = rounded(actual, precision)
+        assert got.shape == expected.value.shape, f"{context}: shape {got.shape}, expected {expected.value.shape}"
+        self.noted.setdefault((got.dtype.name, kind), []).append((got, expected, context))
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, exception: type[BaseException] | None, *_: object) -> None:
+        if exception is not None:
+            return
+        for (dtype, kind), noted in self.noted.items():
+            got = np.concatenate([got.ravel() for got, _, _ in noted])
+            value = np.concatenate([expected.value.ravel() for _, expected, _ in noted])
+            scale = np.concatenate([expected.scale.ravel() for _, expected, _ in noted])
+            found = ratios(got, Bounded(value, scale), kind)
+            if not found.size or found.max() <= 1:
+                continue
+            ends = np.cumsum([got.size for got, _, _ in noted])
+            worst, expected, context = noted[int(np.searchsorted(ends, np.argmax(found), side="right"))]
+            where = ", ".join(map(str, context)) if isinstance(context, tuple) else context
+            headline = f"{where}: {found.max():.3g} x the bound {kind!r} of {dtype}"
+            raise AssertionError(f"{headline}\ngot {worst!r}\nexpected {expected.value!r}")
+
+
+def assert_within(
+    actual: Any, expected: Bounded, kind: str, context: object = "", precision: npt.DTypeLike | None = None
+) -> None:
+    """`actual` has the expected shape and lies within the bound of that kind everywhere."""
+    with Judge() as judge:
+        judge.compare(actual, expected, kind, context, precision)
+
+
+def magnitude(args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
+    """The largest logit times the largest weight: the size of the numbers that cancel in torch's formulas (D8)."""
+    size = 1.0
+    for value in (args[0], kwargs.get("weight"), kwargs.get("pos_weight")):
+        if value is not None:
+            numbers = np.abs(np.asarray(value, float))
+            size *= float(np.max(numbers[np.isfinite(numbers)], initial=1))
+    return size
+
+
+def beside_torch(expected: Bounded, size: float) -> Bounded:
+    """The same numbers judged in ULP of the size of what torch subtracts."""
+    return Bounded(expected.value, np.fmax(expected.scale, np.longdouble(size)))
+
+
+def assert_printed(actual: Any, printed: Any, digits: int, dtype: npt.DTypeLike) -> None:
+    """
+    `actual` is what a table prints with that many digits; the smallest subnormal counts as the 0 it is printed as.
+    """
+    info = np.finfo(np.dtype(dtype))
+    with np.errstate(over="ignore"):
+        got = np.asarray(actual).astype(dtype).astype(np.float64)
+    np.testing.assert_allclose(
+        got, np.asarray(printed, float), rtol=10.0 ** (1 - digits), atol=float(info.smallest_subnormal)
+    )

@@ -1,0 +1,112 @@
+"""
+The same call in torch. Only golden/make_golden.py and the live half of the parity tests import this, so only they
+need torch.
+
+`sample_call` gives torch what it accepts (labels as int64, one floating dtype throughout): the differences D1-D4 and
+D21 are about which dtypes are accepted, and numbers can only be compared where both sides answer. `outcome` calls
+torch with exactly what was given.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional
+
+from cases import LossCase
+from samples import Sample
+
+Array = npt.NDArray[Any]
+
+# The arrays are a few dozen numbers; threads that wait for them cost more than the work.
+torch.set_num_threads(1)
+FUNCTIONS: dict[str, Any] = {"sigmoid": torch.sigmoid}
+
+
+def function(name: str) -> Any:
+    return FUNCTIONS.get(name) or getattr(torch.nn.functional, name)
+
+
+def tensor(value: Any, dtype: npt.DTypeLike | None = None) -> torch.Tensor:
+    # torch has no tensor for read-only, byte-swapped or negatively strided arrays; a copy has none of these.
+    return torch.from_numpy(np.array(value, dtype=dtype, order="C"))
+
+
+def sample_call(case: LossCase, sample: Sample) -> tuple[Array, dict[str, Array]]:
+    """Value and gradients (of every argument the oracle has one for), `grad_output` applied to the gradients only."""
+    answer = case.answer(sample)
+    named: dict[str, Any] = dict(zip(case.operands, sample.args, strict=True)) | dict(sample.kwargs)
+    indices = case.name in ("cross_entropy", "nll_loss") and "target" not in answer.grads
+    dtype = answer.dtype
+    if isinstance(named.get("dtype"), np.dtype):
+        dtype = named["input"].dtype if named["input"].dtype.kind == "f" else np.dtype(np.float32)
+        named["dtype"] = torch.float64 if named["dtype"] == np.float64 else torch.float32
+    for name, value in named.items():
+        if isinstance(value, np.ndarray):
+            named[name] = tensor(value, np.int64 if indices and name == "target" else dtype)
+    for name in answer.grads:
+        named[name].requires_grad_(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # broadcasting
+        value = function(case.name)(**named)
+    upstream = torch.as_tensor(np.asarray(sample.grad_output), dtype=value.dtype)
+    grads = torch.autograd.grad(value, [named[name] for name in answer.grads], upstream.expand(value.shape))
+    return value.detach().numpy(), {name: g.numpy() for name, g in zip(answer.grads, grads, strict=True)}
+
+
+def outcome(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], wrt: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What torch does with a call as it stands: value and gradients, or the exception; and the warnings either way."""
+
+    def given(value: Any) -> Any:
+        return tensor(value) if isinstance(value, np.ndarray | np.generic) else value
+
+    named: dict[str, Any] = {}
+    positional: list[Any] = []
+    result: dict[str, Any] = {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            named = {key: given(value) for key, value in kwargs.items()}
+            positional = [given(value) for value in args]
+            value = function(name)(*positional, **named)
+            numbers = torch.view_as_real(value) if value.is_complex() else value
+            result = {
+                "value": numbers.tolist(),
+                "shape": list(value.shape),
+                "dtype": str(value.dtype).removeprefix("torch."),
+            }
+        except Exception as error:  # whatever torch raises is what is to be recorded
+            result = {"exception": [type(error).__name__, str(error)]}
+    result["warnings"] = sorted({(w.category.__name__, str(w.message)) for w in caught})
+    if "value" in result and wrt:
+        result["grads"] = _gradients(name, positional, named, wrt)
+    return result
+
+
+def _gradients(name: str, positional: list[Any], named: dict[str, Any], wrt: tuple[str, ...]) -> dict[str, Any]:
+    where: dict[str, tuple[Any, Any]] = {
+        "input": (positional, 0),
+        "target": (positional, 1),
+        "weight": (named, "weight"),
+    }
+    found: dict[str, Any] = {}
+    for argument in wrt:
+        container, key = where[argument]
+        if not container[key].is_floating_point():
+            continue
+        container[key] = container[key].detach().requires_grad_(True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = function(name)(*positional, **named)
+        try:
+            (slope,) = torch.autograd.grad(value.sum(), [container[key]])
+            found[argument] = slope.tolist()
+        except RuntimeError as error:
+            found[argument] = f"RuntimeError: {error}"
+        container[key] = container[key].detach()
+    return found
