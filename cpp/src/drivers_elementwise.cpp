@@ -59,18 +59,15 @@ struct Range {
 template <class T>
 class Operands {
  public:
-  /// `general` kernels read weight and upstream, ones where there are none.
-  Operands(const ElementwiseCall& call, const ArrayView* upstream, bool general)
-      : operands_(call.loss.operands), general_(general), pack_(active_pack<T>()) {
-    const ArrayView* views[max_operands + 2] = {};
+  Operands(const ElementwiseCall& call, const ArrayView* upstream) : operands_(call.loss.operands), pack_(active_pack<T>()) {
+    const ArrayView* views[arrays] = {};
     std::copy_n(call.operands, operands_, views);
-    views[max_operands] = call.weight;
-    views[max_operands + 1] = upstream;
-    layout_ = lay_out(views, max_operands + 2, arrays_);
+    views[weight_index] = call.weight;
+    views[upstream_index] = upstream;
+    layout_ = lay_out(views, arrays, arrays_);
     stride_ = std::min(block_size, (layout_.size + 63) / 64 * 64);
-    for (int k = 0; k < max_operands + 2; ++k) {
-      const bool read = k < operands_ || (general && k >= max_operands);
-      if (read && !(arrays_[k].data != nullptr && reads_in_place<T>(arrays_[k]))) {
+    for (int k = 0; k < arrays; ++k) {
+      if (arrays_[k].data != nullptr && !reads_in_place<T>(arrays_[k])) {
         slot_[k] = slots_++;
       }
     }
@@ -88,30 +85,31 @@ class Operands {
     for (int k = 0; k < operands_; ++k) {
       block.operand[k] = read(k, begin, count, numbers);
     }
-    if (general_) {
-      block.weight = read(max_operands, begin, count, numbers);
-      block.upstream = read(max_operands + 1, begin, count, numbers);
-    }
   }
 
+  /// The weights of those elements, and their upstream gradients; null where there are none.
+  const T* weight(std::int64_t begin, std::int64_t count, T* numbers) const { return read(weight_index, begin, count, numbers); }
+  const T* upstream(std::int64_t begin, std::int64_t count, T* numbers) const { return read(upstream_index, begin, count, numbers); }
+
  private:
+  static constexpr int weight_index = max_operands;
+  static constexpr int upstream_index = max_operands + 1;
+  static constexpr int arrays = max_operands + 2;
+
   const T* read(int k, std::int64_t begin, std::int64_t count, T* numbers) const {
-    T* to = numbers + slot_[k] * stride_;
     if (arrays_[k].data == nullptr) {
-      std::fill_n(to, count, T(1));
-      return to;
+      return nullptr;
     }
-    return read_block<T>(layout_, arrays_[k], pack_, begin, count, to);
+    return read_block<T>(layout_, arrays_[k], pack_, begin, count, numbers + slot_[k] * stride_);
   }
 
   int operands_;
-  bool general_;
   const PackTable<T>& pack_;
   Layout layout_;
   std::int64_t stride_ = 0;
   std::int64_t slots_ = 0;
-  std::int64_t slot_[max_operands + 2] = {};
-  Strided arrays_[max_operands + 2];
+  std::int64_t slot_[arrays] = {};
+  Strided arrays_[arrays];
 };
 
 template <class T>
@@ -119,11 +117,17 @@ Scratch scratch_for(int threads, std::int64_t numbers) {
   return {threads, static_cast<std::size_t>(numbers) * sizeof(T)};
 }
 
-void put(Part& part, const BlockResult& result, bool weighted_mean, std::int64_t count) {
+void put(Part& part, const BlockResult& result, std::int64_t count) {
+  part.sum = result.sum;
+  part.carry = result.carry;
+  part.weight = static_cast<double>(count);
+  part.count = count;
+}
+
+void put(Part& part, const WeightedSum& result, bool weighted_mean, std::int64_t count) {
   part.sum = result.sum;
   part.carry = result.carry;
   part.weight = weighted_mean ? result.weight : static_cast<double>(count);
-  part.weight_carry = weighted_mean ? result.weight_carry : 0.0;
   part.count = count;
 }
 
@@ -148,23 +152,29 @@ Accumulator in_rows(Accumulator total, const ElementwiseCall& call) {
 
 template <class T>
 Accumulator accumulate_as(const ElementwiseCall& call) {
-  const bool weighted = call.weight != nullptr;
-  const Operands<T> operands(call, nullptr, weighted);
+  const Operands<T> operands(call, nullptr);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
-  const bool weighted_mean = weighted && call.loss.weighted_mean;
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
-  const auto kernel = weighted ? kernels.sum_weighted : kernels.sum;
-  const Scratch scratch = scratch_for<T>(threads, operands.scratch());
+  const bool weighted = call.weight != nullptr;
+  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (weighted ? operands.stride() : 0));
   return in_rows(reduce_blocks(call.initial, range.blocks(), threads, call.interrupt,
                                [&](std::int64_t index, int thread, Part& part) {
                                  ElementwiseBlock<T> block{};
                                  const std::int64_t begin = range.at(index);
                                  const std::int64_t count = range.size_of(index);
-                                 operands.point(block, begin, count, scratch.of<T>(thread));
-                                 const BlockResult result = kernel(call.loss.loss, block);
-                                 put(part, result, weighted_mean, count);
-                                 return placed(result.bad, begin);
+                                 T* numbers = scratch.of<T>(thread);
+                                 operands.point(block, begin, count, numbers);
+                                 if (!weighted) {
+                                   const BlockResult result = kernels.sum(call.loss.loss, block);
+                                   put(part, result, count);
+                                   return placed(result.bad, begin);
+                                 }
+                                 block.value = numbers + operands.scratch();
+                                 const BadValue bad = kernels.map(call.loss.loss, block).bad;
+                                 const T* weight = operands.weight(begin, count, numbers);
+                                 put(part, active_weight<T>().sum(block.value, weight, count), call.loss.weighted_mean, count);
+                                 return placed(bad, begin);
                                }),
                  call);
 }
@@ -195,14 +205,21 @@ class Writer {
   bool in_place_;
 };
 
+/// The unreduced loss of one block, times its weights.
+template <class T>
+BadValue map_block(const ElementwiseCall& call, const Operands<T>& operands, const ElementwiseBlock<T>& block, std::int64_t begin, T* numbers) {
+  const BadValue bad = kernels_of<T>(call.loss).map(call.loss.loss, block).bad;
+  if (const T* weight = operands.weight(begin, block.size, numbers); weight != nullptr) {
+    active_weight<T>().multiply(block.value, weight, block.size);
+  }
+  return placed(bad, begin);
+}
+
 template <class T>
 BadValue map_as(const ElementwiseCall& call, const Output& value) {
-  const bool weighted = call.weight != nullptr;
-  const Operands<T> operands(call, nullptr, weighted);
+  const Operands<T> operands(call, nullptr);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
-  const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
-  const auto kernel = weighted ? kernels.map_weighted : kernels.map;
   const Writer<T> writer(value, range.begin);
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + writer.slots() * operands.stride());
   return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
@@ -214,124 +231,137 @@ BadValue map_as(const ElementwiseCall& call, const Output& value) {
                          operands.point(block, begin, count, numbers);
                          T* to = numbers + operands.scratch();
                          block.value = writer.begin(begin, to);
-                         const BlockResult result = kernel(call.loss.loss, block);
+                         const BadValue bad = map_block(call, operands, block, begin, numbers);
                          writer.end(begin, count, to);
-                         return placed(result.bad, begin);
+                         return bad;
                        })
       .bad;
+}
+
+/// The sum of a row's losses, compensated; four chains, so that their additions overlap.
+template <class T>
+double row_sum(const T* terms, std::int64_t n) {
+  double heads[4] = {};
+  double tails[4] = {};
+  for (std::int64_t i = 0; i < n; i += 4) {
+    for (std::int64_t k = 0; k < std::min<std::int64_t>(4, n - i); ++k) {
+      const math::Pair<double> sum = math::two_sum(heads[k], static_cast<double>(terms[i + k]));
+      heads[k] = sum.head;
+      tails[k] += sum.tail;
+    }
+  }
+  return math::joined((heads[0] + heads[1]) + (heads[2] + heads[3]), (tails[0] + tails[1]) + (tails[2] + tails[3]));
 }
 
 /// The unreduced loss of a loss that averages over its last axis: rows in blocks of whole rows, or one long row in pieces.
 template <class T>
 BadValue map_rows_as(const ElementwiseCall& call, const Output& value) {
-  const bool weighted = call.weight != nullptr;
-  const Operands<T> operands(call, nullptr, weighted);
+  const Operands<T> operands(call, nullptr);
   const std::int64_t classes = last_extent(*call.operands[0]);
   const std::int64_t rows = value.size;
   const auto divisor = static_cast<double>(row_divisor(call));
-  const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
   const std::int64_t rows_each = std::max<std::int64_t>(1, block_size / std::max<std::int64_t>(classes, 1));
   const std::int64_t blocks = (rows + rows_each - 1) / rows_each;
   const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(rows * classes) * element_cost), call.threads);
   const Writer<T> writer(value, 0);
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + 2 * block_size);
-  return reduce_blocks(
-             Accumulator(), blocks, threads, call.interrupt,
-             [&](std::int64_t index, int thread, Part& /*part*/) {
-               T* numbers = scratch.of<T>(thread);
-               T* terms = numbers + operands.scratch();
-               T* losses = terms + block_size;
-               const std::int64_t first = index * rows_each;
-               const std::int64_t count = std::min(rows_each, rows - first);
-               ElementwiseBlock<T> block{};
-               BadValue bad;
-               T* out = writer.begin(first, losses);
-               if (classes > 0 && classes <= 64) {
-                 operands.point(block, first * classes, count * classes, numbers);
-                 block.value = terms;
-                 bad = placed((weighted ? kernels.map_weighted : kernels.map)(call.loss.loss, block).bad, first * classes);
-                 for (std::int64_t r = 0; r < count; ++r) {
-                   double sum = 0;
-                   for (std::int64_t c = 0; c < classes; ++c) {
-                     sum += static_cast<double>(terms[r * classes + c]);
-                   }
-                   out[r] = static_cast<T>(sum / divisor);
-                 }
-               } else {
-                 for (std::int64_t r = 0; r < count; ++r) {
-                   Accumulator row;
-                   for (std::int64_t c = 0; c < classes; c += block_size) {
-                     const std::int64_t begin = (first + r) * classes + c;
-                     operands.point(block, begin, std::min(block_size, classes - c), numbers);
-                     const BlockResult result = (weighted ? kernels.sum_weighted : kernels.sum)(call.loss.loss, block);
-                     Accumulator piece;
-                     piece.sum = result.sum;
-                     piece.carry = result.carry;
-                     piece.bad = placed(result.bad, begin);
-                     row += piece;
-                   }
-                   bad.merge(row.bad);
-                   divide(row, divisor);
-                   out[r] = static_cast<T>(row.total());
-                 }
-               }
-               writer.end(first, count, losses);
-               return bad;
-             })
+  return reduce_blocks(Accumulator(), blocks, threads, call.interrupt,
+                       [&](std::int64_t index, int thread, Part& /*part*/) {
+                         T* numbers = scratch.of<T>(thread);
+                         T* terms = numbers + operands.scratch();
+                         T* losses = terms + block_size;
+                         const std::int64_t first = index * rows_each;
+                         const std::int64_t count = std::min(rows_each, rows - first);
+                         T* out = writer.begin(first, losses);
+                         ElementwiseBlock<T> block{};
+                         block.value = terms;
+                         BadValue bad;
+                         double sum = 0;
+                         std::int64_t row = 0;
+                         for (std::int64_t begin = first * classes; begin < (first + count) * classes; begin += block.size) {
+                           operands.point(block, begin, std::min(block_size, (first + count) * classes - begin), numbers);
+                           bad.merge(map_block(call, operands, block, begin, numbers));
+                           // Whole rows, or a piece of one row that is longer than a block.
+                           for (std::int64_t i = 0; i < block.size;) {
+                             const std::int64_t n = std::min(block.size - i, (first + row + 1) * classes - (begin + i));
+                             sum += row_sum(terms + i, n);
+                             i += n;
+                             if (begin + i == (first + row + 1) * classes) {
+                               out[row++] = static_cast<T>(sum / divisor);
+                               sum = 0;
+                             }
+                           }
+                         }
+                         for (; row < count; ++row) {
+                           out[row] = static_cast<T>(sum / divisor);  // no classes: 0 / 0
+                         }
+                         writer.end(first, count, losses);
+                         return bad;
+                       })
       .bad;
 }
 
 template <class T>
 Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients& wanted) {
-  const bool weighted = call.weight != nullptr;
-  const bool general = weighted || wanted.upstream != nullptr;
-  const Operands<T> operands(call, wanted.upstream, general);
+  const Operands<T> operands(call, wanted.upstream);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
-  const bool weighted_mean = weighted && call.loss.weighted_mean;
+  const bool weighted = call.weight != nullptr;
+  const bool has_factors = weighted || wanted.upstream != nullptr;
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
+  const WeightTable<T>& weighting = active_weight<T>();
   bool several = false;
   for (int k = 1; k < call.loss.inputs; ++k) {
     several = several || wanted.grads[k].wanted();
   }
-  const auto kernel = several ? (general ? kernels.gradients_weighted : kernels.gradients)
-                              : (general ? kernels.gradient_weighted : kernels.gradient);
-  const auto value_kernel = weighted ? kernels.map_weighted : kernels.map;
+  const auto kernel = several ? kernels.gradients : kernels.gradient;
+  const int computed = several ? call.loss.inputs : 1;
   const Writer<T> value(wanted.value, range.begin);
   const Writer<T> grads[max_operands] = {{wanted.grads[0], range.begin},
                                          {wanted.grads[1], range.begin},
                                          {wanted.grads[2], range.begin},
                                          {wanted.grads[3], range.begin}};
   const T scale = static_cast<T>(wanted.scale);
-  // One block of scratch for each result that is converted or, computed beside a wanted one, dropped.
-  const bool drops = several || !wanted.grads[0].wanted();
-  std::int64_t results = value.slots();
-  for (int k = 0; k < call.loss.inputs; ++k) {
-    results += grads[k].slots() + (drops && !wanted.grads[k].wanted() ? 1 : 0);
-  }
-  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (results > 0 ? call.loss.inputs + 1 : 0) * operands.stride());
-  return in_rows(reduce_blocks(call.initial, range.blocks(), threads, call.interrupt,
+  // Blocks of scratch: the loss, the factors, and each gradient that is converted or, computed beside a wanted one, dropped.
+  const bool plain = !has_factors && !wanted.value.wanted() && !several && wanted.grads[0].wanted() && grads[0].slots() == 0;
+  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (plain ? 0 : (2 + max_operands) * operands.stride()));
+  return in_rows(reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                                [&](std::int64_t index, int thread, Part& part) {
                                  ElementwiseBlock<T> block{};
                                  const std::int64_t begin = range.at(index);
                                  const std::int64_t count = range.size_of(index);
                                  T* numbers = scratch.of<T>(thread);
+                                 T* spare = numbers + operands.scratch();
                                  operands.point(block, begin, count, numbers);
-                                 T* to = numbers + operands.scratch();
-                                 block.scale = scale;
+                                 const T* weight = operands.weight(begin, count, numbers);
                                  if (wanted.value.wanted()) {
-                                   block.value = value.begin(begin, to);
-                                   value_kernel(call.loss.loss, block);
-                                   value.end(begin, count, to);
+                                   block.value = value.begin(begin, spare);
+                                   map_block(call, operands, block, begin, numbers);
+                                   value.end(begin, count, spare);
+                                 } else if (weighted) {
+                                   block.value = spare;
+                                   kernels.map(call.loss.loss, block);
+                                   put(part, weighting.sum(spare, weight, count), call.loss.weighted_mean, count);
                                  }
-                                 for (int k = 0; k < call.loss.inputs; ++k) {
-                                   block.grad[k] = grads[k].begin(begin, to + (k + 1) * operands.stride());
+                                 block.scale = has_factors ? T(1) : scale;
+                                 for (int k = 0; k < computed; ++k) {
+                                   block.grad[k] = grads[k].begin(begin, spare + (k + 2) * operands.stride());
                                  }
                                  const BlockResult result = kernel(call.loss.loss, block);
-                                 for (int k = 0; k < call.loss.inputs; ++k) {
-                                   grads[k].end(begin, count, to + (k + 1) * operands.stride());
+                                 if (!weighted) {
+                                   put(part, result, count);
                                  }
-                                 put(part, result, weighted_mean, count);
+                                 if (has_factors) {
+                                   T* factors = spare + operands.stride();
+                                   const T* upstream = operands.upstream(begin, count, numbers);
+                                   weighting.product(weighted ? weight : upstream, weighted ? upstream : nullptr, scale, factors, count);
+                                   for (int k = 0; k < computed; ++k) {
+                                     weighting.multiply(block.grad[k], factors, count);
+                                   }
+                                 }
+                                 for (int k = 0; k < computed; ++k) {
+                                   grads[k].end(begin, count, block.grad[k]);
+                                 }
                                  return placed(result.bad, begin);
                                }),
                  call);
@@ -359,14 +389,14 @@ double total_of(const ArrayView& view, const ElementwiseCall& call) {
 
 template <class T>
 BadValue weight_gradient_as(const ElementwiseCall& call, const ArrayView* upstream, double scale, double offset, const Output& out) {
-  const Operands<T> operands(call, upstream, true);
+  ElementwiseCall unweighted = call;
+  unweighted.weight = nullptr;
+  const Operands<T> operands(unweighted, upstream);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
-  const auto kernel = kernels_of<T>(call.loss).map;
+  const WeightTable<T>& weighting = active_weight<T>();
   const Writer<T> writer(out, range.begin);
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + operands.stride());
-  const T factor = static_cast<T>(scale);
-  const T origin = static_cast<T>(offset);
   return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                        [&](std::int64_t index, int thread, Part& /*part*/) {
                          ElementwiseBlock<T> block{};
@@ -376,12 +406,14 @@ BadValue weight_gradient_as(const ElementwiseCall& call, const ArrayView* upstre
                          operands.point(block, begin, count, numbers);
                          T* to = numbers + operands.scratch();
                          block.value = writer.begin(begin, to);
-                         const BlockResult result = kernel(call.loss.loss, block);
-                         for (std::int64_t i = 0; i < count; ++i) {
-                           block.value[i] = (block.value[i] - origin) * factor * block.upstream[i];
+                         const BadValue bad = map_block(unweighted, operands, block, begin, numbers);
+                         weighting.subtract(block.value, static_cast<T>(offset), count);
+                         if (const T* g = operands.upstream(begin, count, numbers); g != nullptr) {
+                           weighting.multiply(block.value, g, count);
                          }
+                         weighting.product(block.value, nullptr, static_cast<T>(scale), block.value, count);
                          writer.end(begin, count, to);
-                         return placed(result.bad, begin);
+                         return bad;
                        })
       .bad;
 }

@@ -5,6 +5,7 @@
 #include "ndloss/losses.hpp"
 #include "pack_table.hpp"
 #include "softmax_tile.hpp"
+#include "weight_table.hpp"
 
 namespace ndloss {
 
@@ -25,11 +26,17 @@ struct PackTables {
   PackTable<std::int64_t> label;
 };
 
+struct WeightTables {
+  WeightTable<float> single;
+  WeightTable<double> twice;
+};
+
 struct KernelTable {
   const char* name;
   const ElementwiseTable* elementwise;
   const SoftmaxTables* softmax;
   const PackTables* pack;
+  const WeightTables* weight;
 };
 
 /// The table of the ISA in use.
@@ -41,6 +48,15 @@ const PackTable<T>& active_pack() {
     return active_kernels().pack->single;
   } else {
     return active_kernels().pack->twice;
+  }
+}
+
+template <class T>
+const WeightTable<T>& active_weight() {
+  if constexpr (sizeof(T) == 4) {
+    return active_kernels().weight->single;
+  } else {
+    return active_kernels().weight->twice;
   }
 }
 

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 
 #include "ndloss/lanes.hpp"
 #include "ndloss/losses/cross_entropy.hpp"
@@ -31,9 +30,9 @@ constexpr bool stores(SoftmaxJob job) { return job != SoftmaxJob::value && job !
 
 // ---- one class of one row ----
 
-/// The sums of one row over the classes of one lane.
+/// What one class, or two, add to a row.
 template <class T>
-struct RowLane {
+struct RowTerms {
   Tally<T> rest;          // exponentials of all but the maxima
   Tally<T> maxima;        // how many equal the maximum
   Tally<T> coefficients;  // a_c
@@ -41,8 +40,33 @@ struct RowLane {
 };
 
 template <class T>
+NDLOSS_INLINE RowTerms<T> operator+(const RowTerms<T>& a, const RowTerms<T>& b) {
+  return {a.rest + b.rest, a.maxima + b.maxima, a.coefficients + b.coefficients, a.distance + b.distance};
+}
+
+/// What a lane adds up of a row. Exponentials go into doubles two at a time: the loss of a dominant class is their sum alone, and
+/// has no digits to lose.
+template <class T>
+struct RowLane {
+  Wide<T> rest;
+  Tally<T> maxima;
+  Tally<T> coefficients;
+  Tally<T> distance;
+};
+
+template <class T>
+NDLOSS_INLINE RowLane<T> operator+(const RowLane<T>& a, const RowLane<T>& b) {
+  return {a.rest + b.rest, a.maxima + b.maxima, a.coefficients + b.coefficients, a.distance + b.distance};
+}
+
+template <class T>
+NDLOSS_INLINE RowLane<T> widened(const RowTerms<T>& terms) {
+  return {widen(terms.rest), terms.maxima, terms.coefficients, terms.distance};
+}
+
+template <class T>
 struct RowLaneMemory {
-  TallyLanes<T> rest;
+  WideMemory<T> rest;
   TallyLanes<T> maxima;
   TallyLanes<T> coefficients;
   TallyLanes<T> distance;
@@ -92,25 +116,27 @@ NDLOSS_INLINE V distance_origin(V max) {
   return math::select(max == -math::infinity<V>, V(0), max);
 }
 
-/// Adds one class to its lane and stores its exponential where the job needs it again.
+/// What one class adds to its lane; its exponential is stored where the job needs it again.
 template <Direction D, Coefficients K, SoftmaxJob J, class T>
-NDLOSS_INLINE void observe(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c, std::ptrdiff_t r,
-                           bool keep, RowLane<T>& lane) {
+NDLOSS_INLINE RowTerms<T> observe(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c,
+                                 std::ptrdiff_t r, bool keep) {
+  RowTerms<T> lane;
   const Class<T> one = read_class<D, K, J>(tile, c, r);
   const T e = reference.exp(one.x);
   const bool is_max = one.x == reference.max;
-  lane.rest.add(is_max | !keep ? T(0) : e);
-  lane.maxima.add(is_max & keep ? T(1) : T(0));
+  lane.rest.head = is_max | !keep ? T(0) : e;
+  lane.maxima.head = is_max & keep ? T(1) : T(0);
   if constexpr (K == Coefficients::probabilities) {
-    lane.coefficients.add(keep ? one.coefficient : T(0));
+    lane.coefficients.head = keep ? one.coefficient : T(0);
   }
   if constexpr (K != Coefficients::none) {
     const T distance = math::product_or_zero(one.coefficient, distance_origin(reference.max) - one.x);
-    lane.distance.add(keep ? distance : T(0));
+    lane.distance.head = keep ? distance : T(0);
   }
   if constexpr (stores(J)) {
     tile.output[offset<D>(tile.output_row_stride, tile.output_class_stride, c, r)] = e;
   }
+  return lane;
 }
 
 /// What a finished row needs to put out one number per class.
@@ -197,7 +223,7 @@ struct RowLanes {
   T label_input[lanes];
   T label_shared[lanes];  // the target's share of the shared coefficients
   T scale[lanes];
-  bool kept[lanes];
+  T kept[lanes];  // 1, or 0 for an ignored row
   T max[lanes];
   T share[lanes];
   T log_total[lanes];
@@ -207,7 +233,7 @@ struct RowLanes {
   double loss[lanes];
 
   NDLOSS_INLINE Emission<T> emission(int l) const {
-    return {total_coefficients[l], share[l], max[l], log_total[l], scale[l], inner[l], kept[l]};
+    return {total_coefficients[l], share[l], max[l], log_total[l], scale[l], inner[l], kept[l] != T(0)};
   }
 };
 
@@ -217,7 +243,7 @@ NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
   for (int l = 0; l < lanes; ++l) {
     const bool labelled = tile.label != nullptr && l < tile.rows && tile.label[l] >= 0;
     const std::ptrdiff_t y = labelled ? tile.label[l] : 0;
-    rows.kept[l] = K == Coefficients::probabilities || labelled;
+    rows.kept[l] = K == Coefficients::probabilities || labelled ? T(1) : T(0);
     rows.label_coefficient[l] = labelled ? tile.label_coefficient[l] : T(0);
     rows.label_input[l] = labelled ? tile.input[l * tile.row_stride + y * tile.class_stride] : T(0);
     rows.label_shared[l] = K == Coefficients::shared && labelled ? tile.per_class[y] : T(0);
@@ -240,7 +266,7 @@ NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows
     const double coefficients = (K == Coefficients::shared ? shared : rows.coefficients[l]) + a;
     const double distance = rows.distance[l] + math::product_or_zero(a, distance_origin(row.max) - x);
     const double loss = CrossEntropyLoss::value(row, coefficients, distance);
-    rows.loss[l] = rows.kept[l] ? loss : 0.0;
+    rows.loss[l] = math::select(rows.kept[l] != T(0), loss, 0.0);
     rows.total_coefficients[l] = static_cast<T>(coefficients);
     if constexpr (J == SoftmaxJob::gradient && K != Coefficients::probabilities) {
       const double probability = static_cast<double>(reference.exp(rows.label_input[l]) * math::Real<T>::unbias) * row.share;
@@ -261,7 +287,7 @@ NDLOSS_INLINE void write_rows(const SoftmaxTile<T>& tile, const RowLanes<T>& row
   }
   if constexpr (J == SoftmaxJob::gradient && K != Coefficients::probabilities) {
     for (int l = 0; l < tile.rows; ++l) {
-      if (rows.kept[l]) {
+      if (rows.kept[l] != T(0)) {
         tile.output[l * tile.output_row_stride + tile.label[l] * tile.output_class_stride] = rows.label_slope[l];
       }
     }
@@ -279,26 +305,41 @@ struct RowSums {
   WideLanes<T> distance;
 
   template <Coefficients K>
-  NDLOSS_INLINE void add(int l, const RowLane<T>& lane) {
-    rest.add(l, lane.rest);
-    maxima.add(l, lane.maxima);
+  NDLOSS_INLINE void clear() {
+    rest.clear();
+    maxima.clear();
     if constexpr (K == Coefficients::probabilities) {
-      coefficients.add(l, lane.coefficients);
+      coefficients.clear();
     }
     if constexpr (K != Coefficients::none) {
-      distance.add(l, lane.distance);
+      distance.clear();
+    }
+  }
+
+  template <Coefficients K>
+  NDLOSS_INLINE void add(int l, const RowLane<T>& lane) {
+    rest.add(l, lane.rest);
+    maxima.add(l, widen(lane.maxima));
+    if constexpr (K == Coefficients::probabilities) {
+      coefficients.add(l, widen(lane.coefficients));
+    }
+    if constexpr (K != Coefficients::none) {
+      distance.add(l, widen(lane.distance));
     }
   }
 };
 
-/// Some classes of one row, summed by themselves before they enter the row's sums.
-template <Coefficients K, SoftmaxJob J, class T, std::size_t... R>
+/// `Count` classes of one row.
+template <Coefficients K, SoftmaxJob J, int Count, class T>
 NDLOSS_INLINE void observe_across(const SoftmaxTile<T>& tile, const ReferenceLanes<T>& references, std::ptrdiff_t c, int l,
-                                  RowSums<T>& sums, std::index_sequence<R...>) {
+                                  RowSums<T>& sums) {
   const SoftmaxReference<T> reference = references.get(l);
-  RowLane<T> part;
-  (observe<Direction::across, K, J>(tile, reference, c + static_cast<std::ptrdiff_t>(R), l, true, part), ...);
-  sums.template add<K>(l, part);
+  const auto one = [&](int k) __attribute__((always_inline)) { return observe<Direction::across, K, J>(tile, reference, c + k, l, true); };
+  if constexpr (Count == 1) {
+    sums.template add<K>(l, widened(one(0)));
+  } else {
+    sums.template add<K>(l, pairwise<Count / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
+  }
 }
 
 template <SoftmaxJob J, class T>
@@ -332,26 +373,27 @@ void tile_across(const SoftmaxTile<T>& given) {
   }
 
   RowSums<T> sums;
+  sums.template clear<K>();
   std::ptrdiff_t c = 0;
   for (; c + run <= tile.classes; c += run) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      observe_across<K, J>(tile, references, c, l, sums, std::make_index_sequence<run>{});
+      observe_across<K, J, run>(tile, references, c, l, sums);
     }
   }
   for (; c < tile.classes; ++c) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      observe_across<K, J>(tile, references, c, l, sums, std::make_index_sequence<1>{});
+      observe_across<K, J, 1>(tile, references, c, l, sums);
     }
   }
 
   read_rows<K>(tile, rows);
   for (int l = 0; l < lanes; ++l) {
-    rows.rest[l] = math::joined(sums.rest.head[l], sums.rest.tail[l]);
-    rows.maxima[l] = sums.maxima.head[l];
-    rows.coefficients[l] = math::joined(sums.coefficients.head[l], sums.coefficients.tail[l]);
-    rows.distance[l] = math::joined(sums.distance.head[l], sums.distance.tail[l]);
+    rows.rest[l] = sums.rest.at(l);
+    rows.maxima[l] = sums.maxima.at(l);
+    rows.coefficients[l] = K == Coefficients::probabilities ? sums.coefficients.at(l) : 0.0;
+    rows.distance[l] = K != Coefficients::none ? sums.distance.at(l) : 0.0;
   }
 #pragma omp simd
   for (int l = 0; l < lanes; ++l) {
@@ -423,20 +465,17 @@ NDLOSS_INLINE T row_max(const T* x, std::ptrdiff_t n) {
   return max[0];
 }
 
-template <Coefficients K, SoftmaxJob J, class T, std::size_t... R>
+template <Coefficients K, SoftmaxJob J, class T>
 NDLOSS_INLINE void observe_run(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c, int l,
-                               std::ptrdiff_t r, RowSums<T>& sums, std::index_sequence<R...>) {
-  RowLane<T> lane;
-  (observe<Direction::along, K, J>(tile, reference, c + l + static_cast<std::ptrdiff_t>(R) * lanes, r, true, lane), ...);
-  sums.template add<K>(l, lane);
+                               std::ptrdiff_t r, RowSums<T>& sums) {
+  const auto one = [&](int k) __attribute__((always_inline)) { return observe<Direction::along, K, J>(tile, reference, c + l + k * lanes, r, true); };
+  sums.template add<K>(l, pairwise<run / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
 }
 
 template <Coefficients K, SoftmaxJob J, class T>
 NDLOSS_INLINE void observe_one(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c, int l,
                                std::ptrdiff_t r, bool keep, RowLaneMemory<T>& memory) {
-  RowLane<T> lane = memory.get(l);
-  observe<Direction::along, K, J>(tile, reference, c, r, keep, lane);
-  memory.set(l, lane);
+  memory.set(l, memory.get(l) + widened(observe<Direction::along, K, J>(tile, reference, c, r, keep)));
 }
 
 /// The last classes of a row, fewer than the lanes, copied out so that they run through the same lanes as all others.
@@ -462,16 +501,17 @@ struct RowRemainder {
   }
 };
 
-/// Sums over the first `end` classes of row r.
+/// Sums over the first `end` classes of row r. Not inlined: tiles and segments share it.
 template <Coefficients K, SoftmaxJob J, class T>
-NDLOSS_INLINE void fold_row(const SoftmaxTile<T>& tile, const SoftmaxReference<T> reference, std::ptrdiff_t r, std::ptrdiff_t end,
+[[gnu::noinline]] void fold_row(const SoftmaxTile<T>& given, const SoftmaxReference<T> reference, std::ptrdiff_t r, std::ptrdiff_t end,
                             RowSums<T>& sums) {
+  const SoftmaxTile<T> tile = given;
   constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
   std::ptrdiff_t c = 0;
   for (; c + step <= end; c += step) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      observe_run<K, J>(tile, reference, c, l, r, sums, std::make_index_sequence<run>{});
+      observe_run<K, J>(tile, reference, c, l, r, sums);
     }
   }
   if (c < end) {
@@ -510,14 +550,15 @@ NDLOSS_INLINE double joined(WideLanes<T>& wide) {
 
 /// Σ g P (softmax) or Σ g (log-softmax) of a row whose exponentials stand in the output.
 template <SoftmaxJob J, class T>
-NDLOSS_INLINE double inner_product(const SoftmaxTile<T>& tile, std::ptrdiff_t r, T share) {
+[[gnu::noinline]] double inner_product(const SoftmaxTile<T>& tile, std::ptrdiff_t r, T share) {
   const T* g = tile.target + r * tile.target_row_stride;
   const T* e = tile.output + r * tile.output_row_stride;
   const std::ptrdiff_t size = tile.classes;
   WideLanes<T> sums;
-  const auto term = [&](std::ptrdiff_t c) {
+  sums.clear();
+  const auto term = [&](std::ptrdiff_t c) __attribute__((always_inline)) {
     const T p = J == SoftmaxJob::softmax_vjp ? e[c] * math::Real<T>::unbias * share : T(1);
-    return static_cast<double>(g[c]) * static_cast<double>(p);
+    return widen(Tally<T>{g[c] * p, T(0)});
   };
   std::ptrdiff_t c = 0;
   for (; c + lanes <= size; c += lanes) {
@@ -533,7 +574,8 @@ NDLOSS_INLINE double inner_product(const SoftmaxTile<T>& tile, std::ptrdiff_t r,
 }
 
 template <Coefficients K, SoftmaxJob J, class T>
-NDLOSS_INLINE void emit_row(const SoftmaxTile<T>& tile, const Emission<T> row, std::ptrdiff_t r) {
+[[gnu::noinline]] void emit_row(const SoftmaxTile<T>& given, const Emission<T> row, std::ptrdiff_t r) {
+  const SoftmaxTile<T> tile = given;
   if constexpr (J == SoftmaxJob::gradient && K == Coefficients::probabilities) {
     for (std::ptrdiff_t c = 0; c < tile.classes; ++c) {
       emit_target_gradients<Direction::along>(tile, row, c, r);
@@ -558,15 +600,18 @@ void tile_along(const SoftmaxTile<T>& given) {
     references.derive(l);
   }
   read_rows<K>(tile, rows);
-  for (int l = 0; l < lanes; ++l) {
+  for (int l = 0; l < tile.rows; ++l) {
     RowSums<T> sums;
-    if (l < tile.rows) {
-      fold_row<K, J>(tile, references.get(l), l, tile.classes, sums);
-    }
+    sums.template clear<K>();
+    fold_row<K, J>(tile, references.get(l), l, tile.classes, sums);
     rows.rest[l] = joined(sums.rest);
-    rows.maxima[l] = l < tile.rows ? joined(sums.maxima) : 1.0;
+    rows.maxima[l] = joined(sums.maxima);
     rows.coefficients[l] = K == Coefficients::probabilities ? joined(sums.coefficients) : 0.0;
     rows.distance[l] = K != Coefficients::none ? joined(sums.distance) : 0.0;
+  }
+  for (int l = tile.rows; l < lanes; ++l) {
+    rows.rest[l] = rows.coefficients[l] = rows.distance[l] = 0;
+    rows.maxima[l] = 1;
   }
 #pragma omp simd
   for (int l = 0; l < lanes; ++l) {
@@ -589,6 +634,7 @@ template <Coefficients K, SoftmaxJob J, class T>
 SegmentState fold_segment(const SoftmaxTile<T>& segment) {
   const SoftmaxReference<T> reference = softmax_reference(row_max(segment.input, segment.classes));
   RowSums<T> sums;
+  sums.template clear<K>();
   fold_row<K, J>(segment, reference, 0, segment.classes, sums);
   const SoftmaxRow row = softmax_finish(reference, joined(sums.rest), joined(sums.maxima));
   SegmentState state{};

@@ -71,6 +71,9 @@ RowOffsets RowWalk::offsets(std::int64_t row, int count) const {
   RowOffsets result;
   if (layout_.ndim <= 1) {
     for (int k = 0; k < row_arrays; ++k) {
+      if (!present(k)) {
+        continue;
+      }
       const std::int64_t stride = layout_.ndim == 1 ? arrays_[k].strides[0] : 0;
       for (int r = 0; r < count; ++r) {
         result.at[k][r] = (row + r) * stride;
@@ -86,6 +89,9 @@ RowOffsets RowWalk::offsets(std::int64_t row, int count) const {
   }
   for (int r = 0; r < count; ++r) {
     for (int k = 0; k < row_arrays; ++k) {
+      if (!present(k)) {
+        continue;
+      }
       std::int64_t offset = 0;
       for (int d = 0; d < layout_.ndim; ++d) {
         offset += index[d] * arrays_[k].strides[d];

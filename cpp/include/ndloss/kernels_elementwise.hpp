@@ -16,13 +16,11 @@ namespace ndloss {
 
 inline constexpr int max_operands = 4;
 
-/// One block of an elementwise pass. Null streams are absent.
+/// One block of an elementwise pass.
 template <class T>
 struct ElementwiseBlock {
   const T* operand[max_operands];
-  const T* weight;    // multiplies value and gradient
-  const T* upstream;  // multiplies the gradient
-  T scale;            // multiplies the gradient
+  T scale;  // multiplies the gradient
   T* value;
   T* grad[max_operands];
   std::ptrdiff_t size;
@@ -32,79 +30,67 @@ struct ElementwiseBlock {
 struct BlockResult {
   double sum = 0;
   double carry = 0;
-  double weight = 0;
-  double weight_carry = 0;
   BadValue bad;
 };
 
-/// The kernels of one loss in one compute type. `loss` points to the loss's struct.
+/// The kernels of one loss in one compute type. `loss` points to the loss's struct. Weights are the drivers' business.
 template <class T>
 struct ElementwiseKernels {
   using Kernel = BlockResult (*)(const void* loss, const ElementwiseBlock<T>& block);
-  Kernel sum;              // Σ value
-  Kernel sum_weighted;     // Σ weight value, Σ weight
-  Kernel map;              // value
-  Kernel map_weighted;     // weight value
-  Kernel gradient;         // Σ value; d value / d operand 0, times scale
-  Kernel gradient_weighted;  // with weight and upstream
-  Kernel gradients;        // the same for every differentiable operand
-  Kernel gradients_weighted;
+  Kernel sum;        // Σ value
+  Kernel map;        // value
+  Kernel gradient;   // Σ value; d value / d operand 0, times scale
+  Kernel gradients;  // the same for every differentiable operand
 };
 
 namespace NDLOSS_ISA {
 namespace {
 
 /// What a pass does, as flags.
-enum Pass : unsigned { summing = 1, mapping = 2, first_gradient = 4, all_gradients = 8, weighted = 16 };
+enum Pass : unsigned { summing = 1, mapping = 2, first_gradient = 4, all_gradients = 8 };
 
 /// What one lane has gathered since its last visit to the doubles.
 template <class T>
 struct Lane {
   Tally<T> sum;
   T product = 0;  // prod (1 + argument) - 1 of the folded logarithms
-  double weight = 0;
   std::uint32_t bad = 0;
 };
+
+template <class T>
+NDLOSS_INLINE Lane<T> operator+(const Lane<T>& a, const Lane<T>& b) {
+  const T product = a.product + math::fma(a.product, b.product, b.product);
+  return {a.sum + b.sum, product, a.bad | b.bad};
+}
 
 /// The same for the lanes of an incomplete run, in memory.
 template <class T>
 struct LaneMemory {
   TallyLanes<T> sum;
   T product[lanes] = {};
-  double weight[lanes] = {};
   std::uint32_t bad[lanes] = {};
 
-  NDLOSS_INLINE Lane<T> get(int l) const { return {sum.get(l), product[l], weight[l], bad[l]}; }
+  NDLOSS_INLINE Lane<T> get(int l) const { return {sum.get(l), product[l], bad[l]}; }
   NDLOSS_INLINE void set(int l, const Lane<T>& lane) {
     sum.set(l, lane.sum);
     product[l] = lane.product;
-    weight[l] = lane.weight;
     bad[l] = lane.bad;
   }
 };
 
 template <class L, unsigned P>
-inline constexpr bool sums_logs = folds<L> && (P & summing) != 0 && (P & weighted) == 0;
+inline constexpr bool sums_logs = folds<L> && (P & summing) != 0;
 
-/// The sums of a block.
-template <class T>
-struct BlockLanes {
-  WideLanes<T> sum;
-  WideLanes<T> weight;
-
-  template <unsigned P, class L>
-  NDLOSS_INLINE void add(int l, const Lane<T>& lane) {
-    if constexpr ((P & summing) != 0) {
-      sum.add(l, lane.sum);
-    }
-    if constexpr (sums_logs<L, P>) {
-      sum.add(l, Tally<T>{math::log1p_nonnegative(lane.product), T(0)});
-    }
-    if constexpr ((P & summing) != 0 && (P & weighted) != 0) {
-      weight.add(l, lane.weight);
-    }
+/// Adds one lane's run to the sums of a block.
+template <unsigned P, class L, class T>
+NDLOSS_INLINE void add_run(WideLanes<T>& all, int l, const Lane<T>& lane) {
+  if constexpr ((P & summing) != 0) {
+    all.add(l, widen(lane.sum));
   }
-};
+  if constexpr (sums_logs<L, P>) {
+    all.add(l, widen(Tally<T>{math::log1p_nonnegative(lane.product), T(0)}));
+  }
+}
 
 template <class L, class T, std::size_t... K>
 NDLOSS_INLINE auto term_at(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, std::index_sequence<K...>) {
@@ -122,57 +108,45 @@ NDLOSS_INLINE bool valid_at(const ElementwiseBlock<T>& block, std::ptrdiff_t i, 
   return (in_domain(L::domains[K], block.operand[K][i]) & ...);
 }
 
-/// One element: adds to its lane and stores what the pass stores. Where `keep` is false nothing is added.
+/// One element: stores what the pass stores, returns what it adds to its lane: nothing where `keep` is false.
 template <unsigned P, class L, class T>
-NDLOSS_INLINE void element(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, Lane<T>& lane, bool keep) {
+NDLOSS_INLINE Lane<T> element(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, bool keep) {
   constexpr std::make_index_sequence<L::operands> operands{};
   const Term<T, L::inputs> term = term_at(loss, block, i, operands);
-  const T weight = (P & weighted) != 0 ? block.weight[i] : T(1);
+  Lane<T> lane;
   if constexpr (checked<L>) {
-    lane.bad |= static_cast<std::uint32_t>(keep & !valid_at<L>(block, i, operands));
+    lane.bad = static_cast<std::uint32_t>(keep & !valid_at<L>(block, i, operands));
   }
   if constexpr (sums_logs<L, P>) {
     const Folded<T> parts = folded_at(loss, block, i, operands);
-    const T argument = keep ? parts.argument : T(0);
-    lane.sum.add(keep ? parts.linear : T(0));
-    lane.product = lane.product + math::fma(lane.product, argument, argument);
+    lane.sum.head = keep ? parts.linear : T(0);
+    lane.product = keep ? parts.argument : T(0);
   } else if constexpr ((P & summing) != 0) {
-    const T value = (P & weighted) != 0 ? weight * term.value : term.value;
-    lane.sum.add(keep ? value : T(0));
-    if constexpr ((P & weighted) != 0) {
-      lane.weight += static_cast<double>(keep ? weight : T(0));
-    }
+    lane.sum.head = keep ? term.value : T(0);
   }
   if constexpr ((P & mapping) != 0) {
-    block.value[i] = (P & weighted) != 0 ? weight * term.value : term.value;
+    block.value[i] = term.value;
   }
   if constexpr ((P & (first_gradient | all_gradients)) != 0) {
-    const T scale = (P & weighted) != 0 ? block.scale * weight * block.upstream[i] : block.scale;
-    block.grad[0][i] = term.grad[0] * scale;
+    block.grad[0][i] = term.grad[0] * block.scale;
     if constexpr ((P & all_gradients) != 0) {
       for (int k = 1; k < L::inputs; ++k) {
-        block.grad[k][i] = term.grad[k] * scale;
+        block.grad[k][i] = term.grad[k] * block.scale;
       }
     }
   }
-}
-
-template <unsigned P, class L, class T, std::size_t... R>
-NDLOSS_INLINE void elements(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, Lane<T>& lane,
-                            std::index_sequence<R...>) {
-  (element<P>(loss, block, i + static_cast<std::ptrdiff_t>(R) * lanes, lane, true), ...);
+  return lane;
 }
 
 // The bodies of the simd loops below are functions, because a struct declared in such a loop becomes an array of structs,
-// which is not vectorized. The run is a fold, because a loop of its size is unrolled only after the vectorizer has looked.
+// which is not vectorized.
 
 /// One lane through a whole run; true if it saw a bad value.
 template <unsigned P, class L, class T>
 NDLOSS_INLINE std::uint32_t whole_run(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, int l,
-                                      BlockLanes<T>& all) {
-  Lane<T> lane;
-  elements<P>(loss, block, i + l, lane, std::make_index_sequence<run>{});
-  all.template add<P, L>(l, lane);
+                                      WideLanes<T>& all) {
+  const Lane<T> lane = pairwise<run>([&](int r) __attribute__((always_inline)) { return element<P>(loss, block, i + l + r * lanes, true); });
+  add_run<P, L>(all, l, lane);
   return lane.bad;
 }
 
@@ -180,15 +154,13 @@ NDLOSS_INLINE std::uint32_t whole_run(const L& loss, const ElementwiseBlock<T>& 
 template <unsigned P, class L, class T>
 NDLOSS_INLINE void partial_run(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, int l, bool keep,
                                LaneMemory<T>& memory) {
-  Lane<T> lane = memory.get(l);
-  element<P>(loss, block, i, lane, keep);
-  memory.set(l, lane);
+  memory.set(l, memory.get(l) + element<P>(loss, block, i, keep));
 }
 
 /// Up to `lanes` elements copied out, so that the last group of a block runs through the same lanes as every other.
 template <unsigned P, class L, class T>
 struct Remainder {
-  T storage[(L::operands + 3 + L::inputs) * lanes];
+  T storage[(L::operands + 1 + L::inputs) * lanes];
   ElementwiseBlock<T> block;
 
   NDLOSS_INLINE Remainder(const ElementwiseBlock<T>& whole, std::ptrdiff_t first, int count) : block(whole) {
@@ -202,12 +174,6 @@ struct Remainder {
     };
     for (int k = 0; k < L::operands; ++k) {
       block.operand[k] = take(whole.operand[k]);
-    }
-    if constexpr ((P & weighted) != 0) {
-      block.weight = take(whole.weight);
-      if constexpr ((P & (first_gradient | all_gradients)) != 0) {
-        block.upstream = take(whole.upstream);
-      }
     }
     if constexpr ((P & mapping) != 0) {
       block.value = storage + used++ * lanes;
@@ -250,12 +216,11 @@ template <class L, class T>
 }
 
 /// The sum of a float block whose lanes have overflowed, term by term in double.
-template <class L, unsigned P, class T>
+template <class L, class T>
 [[gnu::cold, gnu::noinline]] double wide_sum(const L& loss, const ElementwiseBlock<T>& block) {
   double sum = 0;
   for (std::ptrdiff_t i = 0; i < block.size; ++i) {
-    const double value = static_cast<double>(term_at(loss, block, i, std::make_index_sequence<L::operands>{}).value);
-    sum += (P & weighted) != 0 ? value * static_cast<double>(block.weight[i]) : value;
+    sum += static_cast<double>(term_at(loss, block, i, std::make_index_sequence<L::operands>{}).value);
   }
   return sum;
 }
@@ -265,7 +230,8 @@ BlockResult pass(const void* loss_pointer, const ElementwiseBlock<T>& given) {
   const L loss = *static_cast<const L*>(loss_pointer);
   const ElementwiseBlock<T> block = given;  // copies, so that pointers and parameters stay in registers
   constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
-  BlockLanes<T> all;
+  WideLanes<T> all;
+  all.clear();
   BadValue bad;
   const auto note = [&](std::uint32_t seen, std::ptrdiff_t begin, std::ptrdiff_t end) {
     if (checked<L> && seen != 0 && !bad.found()) {
@@ -302,23 +268,18 @@ BlockResult pass(const void* loss_pointer, const ElementwiseBlock<T>& given) {
     }
 #pragma omp simd reduction(| : seen)
     for (int l = 0; l < lanes; ++l) {
-      all.template add<P, L>(l, partial.get(l));
+      add_run<P, L>(all, l, partial.get(l));
       seen |= partial.bad[l];
     }
     note(seen, begin, block.size);
   }
   BlockResult result;
   if constexpr ((P & summing) != 0) {
-    const math::Pair<double> sum = all.sum.join();
+    const math::Pair<double> sum = all.join();
     result.sum = sum.head;
     result.carry = sum.tail;
-    if constexpr ((P & weighted) != 0) {
-      const math::Pair<double> weight = all.weight.join();
-      result.weight = weight.head;
-      result.weight_carry = weight.tail;
-    }
     if (sizeof(T) == 4 && !(math::abs(result.sum) < math::infinity<double>)) {
-      result.sum = wide_sum<L, P>(*static_cast<const L*>(loss_pointer), given);
+      result.sum = wide_sum<L>(*static_cast<const L*>(loss_pointer), given);
       result.carry = 0;
     }
   }
@@ -330,13 +291,9 @@ BlockResult pass(const void* loss_pointer, const ElementwiseBlock<T>& given) {
 template <class L, class T>
 inline constexpr ElementwiseKernels<T> elementwise_kernels = {
     .sum = pass<L, summing, T>,
-    .sum_weighted = pass<L, summing | weighted, T>,
     .map = pass<L, mapping, T>,
-    .map_weighted = pass<L, mapping | weighted, T>,
     .gradient = pass<L, summing | first_gradient, T>,
-    .gradient_weighted = pass<L, summing | first_gradient | weighted, T>,
     .gradients = pass<L, summing | all_gradients, T>,
-    .gradients_weighted = pass<L, summing | all_gradients | weighted, T>,
 };
 
 }  // namespace

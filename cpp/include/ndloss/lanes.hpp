@@ -1,7 +1,8 @@
 /// The lanes every kernel sums in: a fixed number, the same for every ISA, so that FMA-capable ones give the same bits.
 ///
-/// A lane adds `run` terms in the compute type before they enter a double: longer plain runs would break the error bound on
-/// constant data (4.5 units of 2^-24 after 16 additions, 8.5 after 32). In double every addition is compensated.
+/// A lane adds `run` terms in the compute type, pairwise, before they enter a double: three roundings deep, and none at all on
+/// constant data, where adding them one after the other would cost 4.5 units of 2^-24 after 16. In double every addition is
+/// compensated.
 #pragma once
 
 #include <cstddef>
@@ -32,6 +33,41 @@ struct Tally {
   }
 };
 
+/// The sum of two sums.
+template <class T>
+NDLOSS_INLINE Tally<T> operator+(const Tally<T>& a, const Tally<T>& b) {
+  if constexpr (sizeof(T) == 8) {
+    const math::Pair<T> sum = math::two_sum(a.head, b.head);
+    return {sum.head, sum.tail + (a.tail + b.tail)};
+  } else {
+    return {a.head + b.head, T(0)};
+  }
+}
+
+/// A sum of float terms in double, without compensation; of double terms with it.
+struct Plain {
+  double head = 0;
+  static constexpr double tail = 0;
+};
+
+NDLOSS_INLINE Plain operator+(const Plain& a, const Plain& b) { return {a.head + b.head}; }
+NDLOSS_INLINE Plain widen(const Tally<float>& tally) { return {static_cast<double>(tally.head)}; }
+NDLOSS_INLINE Tally<double> widen(const Tally<double>& tally) { return tally; }
+
+template <class T>
+using Wide = decltype(widen(Tally<T>{}));
+
+/// Calls one(0), one(1), ..., one(N - 1) and adds what they return pairwise. A recursion, because a loop of this size is
+/// unrolled only after the vectorizer has looked.
+template <int N, int First = 0, class One>
+NDLOSS_INLINE auto pairwise(const One& one) {
+  if constexpr (N == 1) {
+    return one(First);
+  } else {
+    return pairwise<N / 2, First>(one) + pairwise<N - N / 2, First + N / 2>(one);
+  }
+}
+
 /// The lanes of a sum in memory, between the groups of an incomplete run.
 template <class T>
 struct TallyLanes {
@@ -45,26 +81,52 @@ struct TallyLanes {
   }
 };
 
-/// The lanes of a sum in double. For float terms the tails stay zero.
+/// The same for a widened sum.
+template <class T>
+struct WideMemory : TallyLanes<double> {};
+
+template <>
+struct WideMemory<float> {
+  double head[lanes] = {};
+
+  NDLOSS_INLINE Plain get(int l) const { return {head[l]}; }
+  NDLOSS_INLINE void set(int l, const Plain& sum) { head[l] = sum.head; }
+};
+
+/// The lanes of a sum in double, compensated where the terms are doubles.
 template <class T>
 struct WideLanes {
-  double head[lanes] = {};
-  double tail[lanes] = {};
+  static constexpr bool compensated = sizeof(T) == 8;
+  double head[lanes];
+  double tail[compensated ? lanes : 1];
 
-  NDLOSS_INLINE void add(int l, const Tally<T>& tally) {
-    if constexpr (sizeof(T) == 8) {
-      const math::Pair<double> sum = math::two_sum(head[l], tally.head);
-      head[l] = sum.head;
-      tail[l] += sum.tail + tally.tail;
-    } else {
-      head[l] += static_cast<double>(tally.head);
+  NDLOSS_INLINE void clear() {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      head[l] = 0;
+      if constexpr (compensated) {
+        tail[l] = 0;
+      }
     }
   }
 
-  NDLOSS_INLINE void add(int l, double term) {
-    const math::Pair<double> sum = math::two_sum(head[l], term);
-    head[l] = sum.head;
-    tail[l] += sum.tail;
+  NDLOSS_INLINE void add(int l, const Wide<T>& term) {
+    if constexpr (compensated) {
+      const math::Pair<double> sum = math::two_sum(head[l], term.head);
+      head[l] = sum.head;
+      tail[l] += sum.tail + term.tail;
+    } else {
+      head[l] += term.head;
+    }
+  }
+
+  /// The sum in one lane.
+  NDLOSS_INLINE double at(int l) const {
+    if constexpr (compensated) {
+      return math::joined(head[l], tail[l]);
+    } else {
+      return head[l];
+    }
   }
 
   /// Joins the lanes pairwise.
@@ -73,12 +135,16 @@ struct WideLanes {
     for (int half = lanes / 2; half > 0; half /= 2) {
 #pragma omp simd
       for (int l = 0; l < half; ++l) {
-        const math::Pair<double> sum = math::two_sum(head[l], head[l + half]);
-        head[l] = sum.head;
-        tail[l] += tail[l + half] + sum.tail;
+        if constexpr (compensated) {
+          const math::Pair<double> sum = math::two_sum(head[l], head[l + half]);
+          head[l] = sum.head;
+          tail[l] += tail[l + half] + sum.tail;
+        } else {
+          head[l] += head[l + half];
+        }
       }
     }
-    return {head[0], tail[0]};
+    return {head[0], compensated ? tail[0] : 0.0};
   }
 };
 

@@ -76,7 +76,7 @@ NDLOSS_INLINE SoftmaxRow softmax_finish(const SoftmaxReference<T>& reference, do
   const double unscale = static_cast<double>(reference.unscale) + static_cast<double>(reference.unscale_tail);
   const double max = static_cast<double>(reference.max);
   const double all = sum * static_cast<double>(math::Real<T>::unbias) * unscale + (maxima - 1.0);
-  const double rest = math::select(math::abs(max) < math::infinity<double>, all, math::nan<double>);
+  const double rest = math::select_special(!(math::abs(max) < math::infinity<double>), math::nan<double>, all);
   return {.max = max, .rest = rest, .log_total = math::log1p_wide<T>(rest), .share = unscale / (1.0 + rest)};
 }
 

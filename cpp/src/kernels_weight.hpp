@@ -1,0 +1,107 @@
+/// Weights of blocks: Σ w v with Σ w, and gradients times what multiplies them. The same for every loss, so that losses need
+/// no kernels of their own for it.
+#pragma once
+
+#include <cstddef>
+
+#include "ndloss/lanes.hpp"
+#include "weight_table.hpp"
+
+namespace ndloss::NDLOSS_ISA {
+namespace {
+
+template <class T>
+struct WeightedLane {
+  Tally<T> value;
+  double weight = 0;
+};
+
+template <class T>
+NDLOSS_INLINE WeightedLane<T> operator+(const WeightedLane<T>& a, const WeightedLane<T>& b) {
+  return {a.value + b.value, a.weight + b.weight};
+}
+
+template <class T>
+NDLOSS_INLINE WeightedLane<T> weighted_at(const T* value, const T* weight, std::ptrdiff_t i) {
+  return {{value[i] * weight[i], T(0)}, static_cast<double>(weight[i])};
+}
+
+template <class T>
+NDLOSS_INLINE void weighted_run(const T* value, const T* weight, std::ptrdiff_t i, int l, WideLanes<T>& values, double* weights) {
+  const WeightedLane<T> lane =
+      pairwise<run>([&](int r) __attribute__((always_inline)) { return weighted_at(value, weight, i + l + r * lanes); });
+  values.add(l, widen(lane.value));
+  weights[l] += lane.weight;
+}
+
+template <class T>
+WeightedSum weighted_sum(const T* value, const T* weight, std::ptrdiff_t size) {
+  constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
+  WideLanes<T> values;
+  values.clear();
+  double weights[lanes] = {};
+  std::ptrdiff_t i = 0;
+  for (; i + step <= size; i += step) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      weighted_run(value, weight, i, l, values, weights);
+    }
+  }
+  for (int l = 0; i < size; ++i, l = (l + 1) % lanes) {
+    const WeightedLane<T> lane = weighted_at(value, weight, i);
+    values.add(l, widen(lane.value));
+    weights[l] += lane.weight;
+  }
+  const math::Pair<double> sum = values.join();
+  WeightedSum result{sum.head, sum.tail, 0};
+  for (const double w : weights) {
+    result.weight += w;
+  }
+  if (sizeof(T) == 4 && !(math::abs(result.sum) < math::infinity<double>)) {
+    // A lane may have overflowed where the sum does not: term by term in double.
+    result = {0, 0, result.weight};
+    for (std::ptrdiff_t k = 0; k < size; ++k) {
+      result.sum += static_cast<double>(value[k]) * static_cast<double>(weight[k]);
+    }
+  }
+  return result;
+}
+
+template <class T>
+void multiply(T* values, const T* factors, std::ptrdiff_t size) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    values[i] *= factors[i];
+  }
+}
+
+template <class T>
+void product(const T* a, const T* b, T scale, T* out, std::ptrdiff_t size) {
+  if (b == nullptr) {
+#pragma omp simd
+    for (std::ptrdiff_t i = 0; i < size; ++i) {
+      out[i] = scale * a[i];
+    }
+    return;
+  }
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    out[i] = scale * a[i] * b[i];
+  }
+}
+
+template <class T>
+void distance_from(T* values, T origin, std::ptrdiff_t size) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    values[i] -= origin;
+  }
+}
+
+template <class T>
+constexpr WeightTable<T> weight_table() {
+  return {weighted_sum<T>, multiply<T>, product<T>, distance_from<T>};
+}
+
+}  // namespace
+}  // namespace ndloss::NDLOSS_ISA
