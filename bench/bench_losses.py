@@ -55,28 +55,18 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--out", type=Path, help="folder for JSON, Markdown and charts; without it the rows are only printed"
-    )
-    parser.add_argument(
-        "--losses", nargs="+", default=[], metavar="WORD", help="workloads whose name contains one of these"
-    )
+    parser.add_argument("--out", type=Path, help="folder for JSON, Markdown and charts; without it the rows are only printed")
+    parser.add_argument("--losses", nargs="+", default=[], metavar="WORD", help="workloads whose name contains one of these")
     parser.add_argument("--dtypes", nargs="+", default=["float32"], choices=["float32", "float64"])
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
-    parser.add_argument(
-        "--threads", nargs="+", type=int, default=[], metavar="N", help="default: 1 and all usable cores"
-    )
-    parser.add_argument(
-        "--isa", nargs="+", default=[], metavar="LEVEL", help="levels of ndloss, or all; default: the active one"
-    )
+    parser.add_argument("--threads", nargs="+", type=int, default=[], metavar="N", help="default: 1 and all usable cores")
+    parser.add_argument("--isa", nargs="+", default=[], metavar="LEVEL", help="levels of ndloss, or all; default: the active one")
     parser.add_argument("--quick", action="store_true", help="a smoke run on arrays 64 times smaller")
     parser.add_argument("--warm", action="store_true", help="leave in the caches what the last call left there")
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--no-rivals", action="store_true", help="ndloss and the limit alone")
     who.add_argument("--only-rivals", action="store_true", help="without ndloss, which need not be installed")
-    parser.add_argument(
-        "--rivals", nargs="+", default=[], metavar="WORD", help="only rivals whose name contains one of these"
-    )
+    parser.add_argument("--rivals", nargs="+", default=[], metavar="WORD", help="only rivals whose name contains one of these")
     parser.add_argument("--rounds", type=int, help="turns of each contestant (5; quick: 2)")
     parser.add_argument("--seconds", type=float, help="time for each contestant on a workload (1; quick: 0.05)")
     return parser.parse_args()

@@ -36,14 +36,11 @@ def describe(*, ours: bool) -> dict[str, str]:
         "python": platform.python_version(),
         "packages": ", ".join(_packages()),
         "revision": _revision(),
-        "environment": ", ".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES))
-        or "plain",
+        "environment": ", ".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(VARIABLES)) or "plain",
     }
     if "OPENBLAS_CORETYPE" in os.environ:
         core = os.environ["OPENBLAS_CORETYPE"]
-        facts["note"] = (
-            f"OPENBLAS_CORETYPE={core} is set: NumPy's and SciPy's matrix products run as on {core}; no loss uses them"
-        )
+        facts["note"] = f"OPENBLAS_CORETYPE={core} is set: NumPy's and SciPy's matrix products run as on {core}; no loss uses them"
     if ours:
         facts |= _ours()
     return facts

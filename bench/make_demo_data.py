@@ -114,9 +114,7 @@ def diabetes() -> tuple[Arrays, dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "python" / "ndloss" / "demo", help="folder of the .npz files"
-    )
+    parser.add_argument("--out", type=Path, default=ROOT / "python" / "ndloss" / "demo", help="folder of the .npz files")
     folder: Path = parser.parse_args().out
     versions = {"python": platform.python_version(), "numpy": np.__version__, "scikit-learn": sklearn.__version__}
     total = 0

@@ -89,9 +89,7 @@ def _summary(rows: Sequence[Row]) -> list[str]:
         ):
             if parts:
                 mean = exp(sum(map(log, parts.values())) / len(parts))
-                found.append(
-                    f"{title}: geometric mean {mean:.2f}, {min(parts.values()):.2f} to {max(parts.values()):.2f}"
-                )
+                found.append(f"{title}: geometric mean {mean:.2f}, {min(parts.values()):.2f} to {max(parts.values()):.2f}")
         if found:
             lines.append(f"- {ours}. {'; '.join(found)}.")
     return lines

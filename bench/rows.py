@@ -45,9 +45,7 @@ class Row:
         head = f"{self.workload:36} {self.mode:14} {self.dtype} {self.threads}t  {self.contestant:18}"
         if self.seconds is None:
             return f"{head} no time: {self.why}"
-        time = (
-            f"{1e6 * self.seconds:8.2f} us" if self.ns_per_element is None else f"{self.ns_per_element:8.3f} ns/element"
-        )
+        time = f"{1e6 * self.seconds:8.2f} us" if self.ns_per_element is None else f"{self.ns_per_element:8.3f} ns/element"
         rate = "" if self.gb_per_s is None else f"{self.gb_per_s:.1f} GB/s"
         ulp = "" if self.ulp is None else f"{self.ulp:.3g} ULP"
         spread = f"+{100 * (self.spread or 0):.0f}% of {self.repeats}"

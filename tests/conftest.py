@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-THREADS = (1, 2)
+THREADS = tuple(map(int, os.environ.get("NDLOSS_TEST_THREADS", "1,2").split(",")))
 
 compared_key = pytest.StashKey[Counter[str]]()
 

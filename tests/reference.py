@@ -54,9 +54,7 @@ def result_dtype(*operands: Any) -> np.dtype[Any]:
     Widest floating dtype among the arrays; integers, bool, lists and Python scalars take no part; float32 if none is
     left.
     """
-    floating = [
-        o.dtype for o in operands if isinstance(o, np.ndarray | np.generic) and np.issubdtype(o.dtype, np.floating)
-    ]
+    floating = [o.dtype for o in operands if isinstance(o, np.ndarray | np.generic) and np.issubdtype(o.dtype, np.floating)]
     return np.result_type(*floating).newbyteorder("=") if floating else np.dtype(np.float32)
 
 
@@ -116,9 +114,7 @@ def exactly(value: Wide) -> Bounded:
     return Bounded(value, np.abs(value))
 
 
-def mse_loss(
-    input: Any, target: Any, *, weight: Any = None, reduction: str = "mean", grad_output: Any = None
-) -> Answer:
+def mse_loss(input: Any, target: Any, *, weight: Any = None, reduction: str = "mean", grad_output: Any = None) -> Answer:
     x, y = wide(input), wide(target)
     w = wide(1.0 if weight is None else weight)
     with np.errstate(all="ignore"):
@@ -272,17 +268,13 @@ def cross_entropy(
         value, u = reduced(terms, reduction, divisor, grad_output)
         factor = u if u.ndim == 0 else u[..., None]
         mass = coefficient.sum(-1, keepdims=True)
-        slope = Bounded(
-            mass * p.value - coefficient, np.abs(coefficient).sum(-1, keepdims=True) * p.scale + np.abs(coefficient)
-        )
+        slope = Bounded(mass * p.value - coefficient, np.abs(coefficient).sum(-1, keepdims=True) * p.scale + np.abs(coefficient))
         dx = gradient(factor, slope, x.shape)
         # An ignored row takes no part, whatever it or the divisor holds: 0, not 0 times something.
         dx = Bounded(np.where(kept[..., None], dx.value, WIDE(0)), np.where(kept[..., None], dx.scale, WIDE(0)))
         grads = {"input": classes_back(dx, np.ndim(input))}
         if by_probability:
-            grads["target"] = classes_back(
-                gradient(factor, exactly(times((epsilon - 1) * w, log_p)), x.shape), np.ndim(input)
-            )
+            grads["target"] = classes_back(gradient(factor, exactly(times((epsilon - 1) * w, log_p)), x.shape), np.ndim(input))
             if weight is not None:
                 grads["weight"] = gradient(factor, exactly(times(smooth, -log_p)), w.shape)
     return Answer(value, grads, result_dtype(input, target if by_probability else None))
@@ -356,9 +348,7 @@ def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None, grad_o
     with np.errstate(all="ignore"):
         log_p, p = probabilities(x, axis)
         g = np.broadcast_to(wide(1.0 if grad_output is None else grad_output), np.shape(input)).reshape(x.shape)
-        slope = Bounded(
-            g - p.value * g.sum(axis, keepdims=True), np.abs(g) + p.scale * np.abs(g).sum(axis, keepdims=True)
-        )
+        slope = Bounded(g - p.value * g.sum(axis, keepdims=True), np.abs(g) + p.scale * np.abs(g).sum(axis, keepdims=True))
     return _shaped(exactly(log_p), slope, np.shape(input), due)
 
 

@@ -50,9 +50,7 @@ def reals(rng: np.random.Generator, shape: Shape, dtype: str) -> Array:
 
 
 def logits(rng: np.random.Generator, shape: Shape, dtype: str) -> Array:
-    return _sprinkle(
-        rng, rng.normal(0, 4, shape), (0.0, -0.0, 17.0, -17.0, 40.0, -40.0, 80.0, -80.0, 1e4, -1e4)
-    ).astype(dtype)
+    return _sprinkle(rng, rng.normal(0, 4, shape), (0.0, -0.0, 17.0, -17.0, 40.0, -40.0, 80.0, -80.0, 1e4, -1e4)).astype(dtype)
 
 
 def probabilities(rng: np.random.Generator, shape: Shape, dtype: str) -> Array:
@@ -243,9 +241,7 @@ def draw_classes(rng: np.random.Generator, dtype: str, choices: Choices, input_:
     kwargs: dict[str, Any] = {"reduction": reduction}
     if kind.endswith("probabilities"):
         q = np.where(rng.random(shape) < 0.2, 0, rng.random(shape))
-        y = (q / np.maximum(q.sum(min(1, len(shape) - 1), keepdims=True), 0.5)).astype(
-            _other(dtype) if "other" in kind else dtype
-        )
+        y = (q / np.maximum(q.sum(min(1, len(shape) - 1), keepdims=True), 0.5)).astype(_other(dtype) if "other" in kind else dtype)
     else:
         ignored = IGNORED[choices["ignore_index"]]
         y = class_indices(rng, rows, kind, ignored)

@@ -105,9 +105,7 @@ def test_closed_domains_are_kept_and_reached(case: LossCase) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_weights_hold_zero_and_much_else(case: LossCase) -> None:
-    found = [
-        s.kwargs[name].ravel() for s in drawn(case, "float32") for name in ("weight", "pos_weight") if name in s.kwargs
-    ]
+    found = [s.kwargs[name].ravel() for s in drawn(case, "float32") for name in ("weight", "pos_weight") if name in s.kwargs]
     if not found:
         assert "weight" not in case.axes
         return
@@ -135,9 +133,7 @@ def test_labels_meet_every_class_and_are_sometimes_ignored(case: LossCase) -> No
 
 def test_ties_are_drawn_for_mse() -> None:
     case = next(c for c in CASES if c.name == "mse_loss")
-    pairs = [
-        s.args for s in drawn(case, "float64") if s.choices["kinds"] == "float" and s.args[0].shape == s.args[1].shape
-    ]
+    pairs = [s.args for s in drawn(case, "float64") if s.choices["kinds"] == "float" and s.args[0].shape == s.args[1].shape]
     ties = np.concatenate([(x == y).ravel() for x, y in pairs])
     assert 0 < ties.mean() < DISTINCT
 

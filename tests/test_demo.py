@@ -84,9 +84,7 @@ def test_table_holds_every_loss_and_class_in_aligned_columns(capsys: pytest.Capt
     assert main(["demo"]) == 0
     lines = capsys.readouterr().out.splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("loss "))
-    starts = [
-        i for i, (a, b) in enumerate(zip(" " + lines[head + 1], lines[head + 1], strict=False)) if a == " " and b == "-"
-    ]
+    starts = [i for i, (a, b) in enumerate(zip(" " + lines[head + 1], lines[head + 1], strict=False)) if a == " " and b == "-"]
     assert len(starts) == 9
     for line, expected in zip(lines[head + 2 :], GOLDEN["losses"], strict=False):
         cells = [line[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)]

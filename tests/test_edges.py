@@ -6,11 +6,11 @@ import warnings
 from collections import Counter
 from typing import Any
 
-import ndloss.functional as F
 import numpy as np
 import pytest
 
 import ndloss as nl
+import ndloss.functional as F
 from calls import bits
 from cases import CASE
 from edge_rows import BROADCAST_MEAN, EDGE_ROWS, WARNING_ROWS, EdgeRow, WarningRow
@@ -65,9 +65,7 @@ def test_row_warns(row: WarningRow) -> None:
         assert all(fragment in str(caught[0].message) for fragment in row.fragments), str(caught[0].message)
         assert caught[0].filename == __file__  # the stacklevel points at the caller
         if row.same is not None:
-            silent = {key: value for key, value in kwargs.items() if key not in ("size_average", "reduce")} | dict(
-                row.same
-            )
+            silent = {key: value for key, value in kwargs.items() if key not in ("size_average", "reduce")} | dict(row.same)
             assert bits(found) == bits(getattr(F, row.name)(*args, **silent))
             assert_within(found, CASE[row.name].reference(*args, **silent).value, "few")
 

@@ -41,9 +41,7 @@ def test_row_is_refused(row: ErrorRow) -> None:
             assert [fragment for fragment in row.fragments if fragment not in text] == [], text
 
 
-@pytest.mark.parametrize(
-    "row", [r for r in ERROR_ROWS if "reduction" not in r.kwargs and CASE[r.name].is_loss], ids=str
-)
+@pytest.mark.parametrize("row", [r for r in ERROR_ROWS if "reduction" not in r.kwargs and CASE[r.name].is_loss], ids=str)
 def test_row_is_refused_by_the_class(row: ErrorRow) -> None:
     args, kwargs = row.call("float32")
     options = dict(kwargs)
@@ -68,9 +66,7 @@ def test_bad_gradient_request_is_refused(row: GradientRow) -> None:
     args, kwargs = arguments(row.args, row.kwargs, "float64")
 
     def ask() -> Any:
-        return nl.value_and_grad(getattr(F, row.name), argnums=row.argnums)(
-            *args, grad_output=row.grad_output, **kwargs
-        )
+        return nl.value_and_grad(getattr(F, row.name), argnums=row.argnums)(*args, grad_output=row.grad_output, **kwargs)
 
     text = message(row.raises, ask)
     assert [fragment for fragment in row.fragments if fragment not in text] == [], text
@@ -97,9 +93,7 @@ def test_a_bad_label_is_found_wherever_it_is(name: str, reduction: str, classes:
         if dtype == "bool":
             continue
         # The bad label sits in two places; the lower one is named.
-        bad = {classes, np.iinfo(dtype).max} | (
-            {-1, np.iinfo(dtype).min} if np.issubdtype(dtype, np.signedinteger) else set()
-        )
+        bad = {classes, np.iinfo(dtype).max} | ({-1, np.iinfo(dtype).min} if np.issubdtype(dtype, np.signedinteger) else set())
         for place in PLACES:
             for label in sorted(map(int, bad)):
                 y = np.zeros(ROWS, dtype)
@@ -124,9 +118,7 @@ def test_a_bad_probability_is_found_wherever_it_is(dtype: str, reduction: str) -
                 args[position][-1] = bad
                 for callable_ in (function, nl.value_and_grad(function)):
                     text = message(ValueError, callable_, *args, reduction=reduction)
-                    assert text.startswith(f"binary_cross_entropy: {operand}[{place}] is {printed}, outside [0, 1]."), (
-                        text
-                    )
+                    assert text.startswith(f"binary_cross_entropy: {operand}[{place}] is {printed}, outside [0, 1]."), text
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -166,9 +166,7 @@ def test_grad_output_broadcasts_to_an_unreduced_value(case: LossCase, rng: np.ra
             expected = case.answer(sample, grad_output=upstream)
             assert bits(found) == bits(value(case, sample))
             for name, grad in zip(names, grads, strict=True):
-                assert_within(
-                    grad, expected.grads[name], "gradient", f"d {name}, {np.shape(upstream)}: {sample}", expected.dtype
-                )
+                assert_within(grad, expected.grads[name], "gradient", f"d {name}, {np.shape(upstream)}: {sample}", expected.dtype)
             checked += 1
     assert checked
 
@@ -180,9 +178,7 @@ def test_grad_output_of_a_reduced_value_may_be_any_scalar(case: LossCase) -> Non
             continue
         expected = case.answer(sample, grad_output=-1.5)
         names = tuple(expected.grads)
-        forms = [
-            value_and_grad(case, sample, names, grad_output=g)[1] for g in (-1.5, np.float32(-1.5), np.array(-1.5))
-        ]
+        forms = [value_and_grad(case, sample, names, grad_output=g)[1] for g in (-1.5, np.float32(-1.5), np.array(-1.5))]
         for name, grad in zip(names, forms[0], strict=True):
             assert_within(grad, expected.grads[name], "gradient", f"d {name}: {sample}", expected.dtype)
         assert list(map(bits, forms[0])) == list(map(bits, forms[1])) == list(map(bits, forms[2]))

@@ -42,9 +42,7 @@ TAILS = [0.0, 17.0, -17.0, 20.0, -20.0, 36.0, -36.0, 40.0, -40.0, 100.0, -100.0,
 LOGITS = np.array([*RNG.normal(0, 5, 60), *RNG.normal(0, 60, 40), *TAILS])
 TARGETS = np.array([*RNG.random(100), *RNG.choice([0.0, 1.0, 0.5], 15)])
 POS_WEIGHTS = RNG.integers(8, 256, 115) / 64
-PROBABILITIES = np.array(
-    [*RNG.random(100), 0, 1, 0.5, 1e-43, 3.7e-44, 1e-300, 1 - 1e-13, 1 - 2.0**-53, 1e-12, *RNG.random(6) ** 9]
-)
+PROBABILITIES = np.array([*RNG.random(100), 0, 1, 0.5, 1e-43, 3.7e-44, 1e-300, 1 - 1e-13, 1 - 2.0**-53, 1e-12, *RNG.random(6) ** 9])
 
 
 @pytest.mark.parametrize(
@@ -62,11 +60,7 @@ def test_elementwise_oracle_is_right(name: str, operands: tuple[Any, ...], argum
     answer = CASE[name].reference(*operands, **kwargs)
     assert_oracle(answer.value, [exact.value(name, *numbers) for numbers in zip(*operands, strict=True)])
     # The closed form of BCE's gradient is clamped near 0 and 1: there it is no derivative, and torch is its only judge.
-    inside = (
-        (operands[0] > 1e-6) & (operands[0] < 0.999)
-        if name == "binary_cross_entropy"
-        else np.ones(operands[0].shape, bool)
-    )
+    inside = (operands[0] > 1e-6) & (operands[0] < 0.999) if name == "binary_cross_entropy" else np.ones(operands[0].shape, bool)
     for position, argument in enumerate(arguments_):
         slopes = [exact.derivative(name, position, *numbers) for numbers in np.transpose(operands)[inside]]
         slope = answer.grads[argument]
@@ -172,11 +166,7 @@ def torch_agrees(row: EdgeRow, dtype: str, reduction: str) -> bool:
 
 @pytest.mark.parametrize("row", EDGE_ROWS, ids=str)
 def test_torch_answers_edge_rows_alike_unless_the_row_says_otherwise(row: EdgeRow) -> None:
-    alike = {
-        f"{dtype} {reduction}": torch_agrees(row, dtype, reduction)
-        for dtype in row.dtypes
-        for reduction in row.reductions
-    }
+    alike = {f"{dtype} {reduction}": torch_agrees(row, dtype, reduction) for dtype in row.dtypes for reduction in row.reductions}
     if not row.differs or row.differs in ACCURACY_ONLY:
         assert all(alike.values()), alike
     else:
@@ -203,9 +193,7 @@ def test_torch_warns_alike(row: WarningRow) -> None:
 @pytest.mark.parametrize("row", [row for row in WARNING_ROWS if row.same is not None], ids=str)
 def test_torch_warns_about_the_same_value(row: WarningRow) -> None:
     args, kwargs = row.call("float32")
-    silent = {key: value for key, value in kwargs.items() if key not in ("size_average", "reduce")} | dict(
-        row.same or {}
-    )
+    silent = {key: value for key, value in kwargs.items() if key not in ("size_average", "reduce")} | dict(row.same or {})
     recorded = np.array(OUTCOMES[str(row)]["value"], np.float32)
     assert_within(recorded, beside_torch(CASE[row.name].reference(*args, **silent).value, 1.0), "torch")
 
@@ -217,9 +205,7 @@ def test_torch_refuses_alike_unless_the_row_says_otherwise(row: ErrorRow) -> Non
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(("args", "kwargs", "mean"), BROADCAST_MEAN)
-def test_broadcast_means_hold_for_the_oracle(
-    args: tuple[Any, ...], kwargs: dict[str, Any], mean: float, dtype: str
-) -> None:
+def test_broadcast_means_hold_for_the_oracle(args: tuple[Any, ...], kwargs: dict[str, Any], mean: float, dtype: str) -> None:
     called, options = arguments(args, kwargs, dtype)
     assert_printed(reference.mse_loss(*called, **options).value.value, mean, 6, dtype)
 

@@ -110,9 +110,7 @@ class Judge:
             raise AssertionError(f"{headline}\ngot {worst!r}\nexpected {expected.value!r}")
 
 
-def assert_within(
-    actual: Any, expected: Bounded, kind: str, context: object = "", precision: npt.DTypeLike | None = None
-) -> None:
+def assert_within(actual: Any, expected: Bounded, kind: str, context: object = "", precision: npt.DTypeLike | None = None) -> None:
     """`actual` has the expected shape and lies within the bound of that kind everywhere."""
     with Judge() as judge:
         judge.compare(actual, expected, kind, context, precision)
@@ -140,6 +138,4 @@ def assert_printed(actual: Any, printed: Any, digits: int, dtype: npt.DTypeLike)
     info = np.finfo(np.dtype(dtype))
     with np.errstate(over="ignore"):
         got = np.asarray(actual).astype(dtype).astype(np.float64)
-    np.testing.assert_allclose(
-        got, np.asarray(printed, float), rtol=10.0 ** (1 - digits), atol=float(info.smallest_subnormal)
-    )
+    np.testing.assert_allclose(got, np.asarray(printed, float), rtol=10.0 ** (1 - digits), atol=float(info.smallest_subnormal))

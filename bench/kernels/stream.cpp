@@ -4,10 +4,10 @@
 // additions cost less than any loss. Several ways of walking are offered because no one way is the fastest on every machine:
 // the caller takes the best.
 
+#include <omp.h>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <omp.h>
 
 #if defined(__AVX__)
 #include <immintrin.h>
@@ -34,7 +34,8 @@ Span share(Span whole, std::size_t thread, std::size_t threads) {
 
 std::uint32_t total(Vector v) {
   std::uint32_t sum = 0;
-  for (std::size_t i = 0; i < kWidth / sizeof(std::uint32_t); ++i) sum += v[i];
+  for (std::size_t i = 0; i < kWidth / sizeof(std::uint32_t); ++i)
+    sum += v[i];
   return sum;
 }
 
@@ -46,13 +47,17 @@ std::uint32_t read_one(Span s) {
   for (std::size_t i = 0; i < steps; ++i) {
     const char* p = s.data + i * kStep;
     if constexpr (Ahead > 0) {
-      for (std::size_t line = 0; line < kStep; line += 64) __builtin_prefetch(p + Ahead + line);
+      for (std::size_t line = 0; line < kStep; line += 64)
+        __builtin_prefetch(p + Ahead + line);
     }
-    for (std::size_t k = 0; k < kUnroll; ++k) sums[k] += reinterpret_cast<const Vector*>(p)[k];
+    for (std::size_t k = 0; k < kUnroll; ++k)
+      sums[k] += reinterpret_cast<const Vector*>(p)[k];
   }
   std::uint32_t sum = 0;
-  for (const Vector& v : sums) sum += total(v);
-  for (std::size_t i = steps * kStep; i < s.bytes; ++i) sum += static_cast<unsigned char>(s.data[i]);
+  for (const Vector& v : sums)
+    sum += total(v);
+  for (std::size_t i = steps * kStep; i < s.bytes; ++i)
+    sum += static_cast<unsigned char>(s.data[i]);
   return sum;
 }
 
@@ -66,27 +71,33 @@ std::uint32_t read_two(Span a, Span b) {
     for (std::size_t inner = 0; inner < Piece; inner += kStep) {
       const char* p = a.data + at + inner;
       if constexpr (Ahead > 0) {
-        for (std::size_t line = 0; line < kStep; line += 64) __builtin_prefetch(p + Ahead + line);
+        for (std::size_t line = 0; line < kStep; line += 64)
+          __builtin_prefetch(p + Ahead + line);
       }
-      for (std::size_t k = 0; k < kUnroll; ++k) sums[0][k] += reinterpret_cast<const Vector*>(p)[k];
+      for (std::size_t k = 0; k < kUnroll; ++k)
+        sums[0][k] += reinterpret_cast<const Vector*>(p)[k];
     }
     for (std::size_t inner = 0; inner < Piece; inner += kStep) {
       const char* p = b.data + at + inner;
       if constexpr (Ahead > 0) {
-        for (std::size_t line = 0; line < kStep; line += 64) __builtin_prefetch(p + Ahead + line);
+        for (std::size_t line = 0; line < kStep; line += 64)
+          __builtin_prefetch(p + Ahead + line);
       }
-      for (std::size_t k = 0; k < kUnroll; ++k) sums[1][k] += reinterpret_cast<const Vector*>(p)[k];
+      for (std::size_t k = 0; k < kUnroll; ++k)
+        sums[1][k] += reinterpret_cast<const Vector*>(p)[k];
     }
   }
   for (const auto& stream : sums) {
-    for (const Vector& v : stream) sum += total(v);
+    for (const Vector& v : stream)
+      sum += total(v);
   }
   return sum + read_one<0>({a.data + at, a.bytes - at}) + read_one<0>({b.data + at, b.bytes - at});
 }
 
 template <std::size_t Piece, std::size_t Ahead>
 std::uint32_t read_any(Span a, Span b) {
-  if (a.bytes == b.bytes) return read_two<Piece, Ahead>(a, b);
+  if (a.bytes == b.bytes)
+    return read_two<Piece, Ahead>(a, b);
   return read_one<Ahead>(a) + read_one<Ahead>(b);
 }
 
@@ -108,11 +119,13 @@ std::uint32_t read_and_write(Span a, Span b, char* out) {
   const std::size_t vectors = a.bytes / kWidth;
   for (std::size_t i = 0; i < vectors; ++i) {
     Vector v = *reinterpret_cast<const Vector*>(a.data + i * kWidth);
-    if (both) v += *reinterpret_cast<const Vector*>(b.data + i * kWidth);
+    if (both)
+      v += *reinterpret_cast<const Vector*>(b.data + i * kWidth);
     store(out + i * kWidth, v, Streaming);
   }
 #if defined(__AVX__)
-  if constexpr (Streaming) _mm_sfence();
+  if constexpr (Streaming)
+    _mm_sfence();
 #endif
   std::memcpy(out + vectors * kWidth, a.data + vectors * kWidth, a.bytes - vectors * kWidth);
   return both ? 0 : read_one<0>(b);

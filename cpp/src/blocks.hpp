@@ -56,7 +56,8 @@ inline constexpr std::int64_t task_blocks = 16;
 class Scratch {
  public:
   Scratch(int threads, std::size_t bytes_each)
-      : each_((bytes_each + 63) / 64 * 64), memory_(bytes_each == 0 ? nullptr : new char[each_ * static_cast<std::size_t>(threads) + 64]) {}
+      : each_((bytes_each + 63) / 64 * 64),
+        memory_(bytes_each == 0 ? nullptr : new char[each_ * static_cast<std::size_t>(threads) + 64]) {}
 
   template <class T>
   [[nodiscard]] T* of(int thread) const {
@@ -72,8 +73,8 @@ class Scratch {
   std::unique_ptr<char[]> memory_;
 };
 
-/// Runs body(block, thread, part) -> BadValue over `blocks` blocks and adds the parts to `total` in order. The result does not depend on
-/// the threads or their schedule. The body must not throw.
+/// Runs body(block, thread, part) -> BadValue over `blocks` blocks and adds the parts to `total` in order. The result does not
+/// depend on the threads or their schedule. The body must not throw.
 template <class Body>
 Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body) {
   const std::int64_t slice = std::min(blocks, slice_blocks);

@@ -27,7 +27,9 @@ const ElementwiseKernels<T>& kernels_of(const ErasedLoss& loss) {
   }
 }
 
-std::int64_t last_extent(const ArrayView& view) { return view.ndim > 0 ? view.shape[static_cast<std::size_t>(view.ndim - 1)] : 1; }
+std::int64_t last_extent(const ArrayView& view) {
+  return view.ndim > 0 ? view.shape[static_cast<std::size_t>(view.ndim - 1)] : 1;
+}
 
 /// sum / n in double-double.
 void divide(Accumulator& total, double n) {
@@ -88,8 +90,12 @@ class Operands {
   }
 
   /// The weights of those elements, and their upstream gradients; null where there are none.
-  const T* weight(std::int64_t begin, std::int64_t count, T* numbers) const { return read(weight_index, begin, count, numbers); }
-  const T* upstream(std::int64_t begin, std::int64_t count, T* numbers) const { return read(upstream_index, begin, count, numbers); }
+  const T* weight(std::int64_t begin, std::int64_t count, T* numbers) const {
+    return read(weight_index, begin, count, numbers);
+  }
+  const T* upstream(std::int64_t begin, std::int64_t count, T* numbers) const {
+    return read(upstream_index, begin, count, numbers);
+  }
 
  private:
   static constexpr int weight_index = max_operands;
@@ -186,7 +192,8 @@ class Writer {
   /// Blocks of scratch it needs.
   [[nodiscard]] std::int64_t slots() const { return output_.wanted() && !in_place_ ? 1 : 0; }
 
-  Writer(const Output& output, std::int64_t origin) : output_(output), origin_(origin), in_place_(output.dtype == dtype_of<T>()) {}
+  Writer(const Output& output, std::int64_t origin)
+      : output_(output), origin_(origin), in_place_(output.dtype == dtype_of<T>()) {}
 
   [[nodiscard]] T* begin(std::int64_t position, T* numbers) const {
     return output_.wanted() && in_place_ ? static_cast<T*>(output_.data) + (position - origin_) : numbers;
@@ -207,7 +214,8 @@ class Writer {
 
 /// The unreduced loss of one block, times its weights.
 template <class T>
-BadValue map_block(const ElementwiseCall& call, const Operands<T>& operands, const ElementwiseBlock<T>& block, std::int64_t begin, T* numbers) {
+BadValue map_block(const ElementwiseCall& call, const Operands<T>& operands, const ElementwiseBlock<T>& block,
+                   std::int64_t begin, T* numbers) {
   const BadValue bad = kernels_of<T>(call.loss).map(call.loss.loss, block).bad;
   if (const T* weight = operands.weight(begin, block.size, numbers); weight != nullptr) {
     active_weight<T>().multiply(block.value, weight, block.size);
@@ -354,7 +362,8 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
                                  if (has_factors) {
                                    T* factors = spare + operands.stride();
                                    const T* upstream = operands.upstream(begin, count, numbers);
-                                   weighting.product(weighted ? weight : upstream, weighted ? upstream : nullptr, scale, factors, count);
+                                   weighting.product(weighted ? weight : upstream, weighted ? upstream : nullptr, scale,
+                                                     factors, count);
                                    for (int k = 0; k < computed; ++k) {
                                      weighting.multiply(block.grad[k], factors, count);
                                    }
@@ -378,7 +387,8 @@ double total_of(const ArrayView& view, const ElementwiseCall& call) {
   return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                        [&](std::int64_t index, int thread, Part& part) {
                          const std::int64_t count = range.size_of(index);
-                         const double* numbers = read_block<double>(layout, array, active_pack<double>(), range.at(index), count, scratch.of<double>(thread));
+                         const double* numbers = read_block<double>(layout, array, active_pack<double>(), range.at(index),
+                                                                    count, scratch.of<double>(thread));
                          for (std::int64_t i = 0; i < count; ++i) {
                            part.sum += numbers[i];
                          }
@@ -388,7 +398,8 @@ double total_of(const ArrayView& view, const ElementwiseCall& call) {
 }
 
 template <class T>
-BadValue weight_gradient_as(const ElementwiseCall& call, const ArrayView* upstream, double scale, double offset, const Output& out) {
+BadValue weight_gradient_as(const ElementwiseCall& call, const ArrayView* upstream, double scale, double offset,
+                            const Output& out) {
   ElementwiseCall unweighted = call;
   unweighted.weight = nullptr;
   const Operands<T> operands(unweighted, upstream);
@@ -466,7 +477,8 @@ Accumulator gradients(const ElementwiseCall& call, const ElementwiseGradients& w
   return call.compute == DType::float64 ? gradients_as<double>(call, wanted) : gradients_as<float>(call, wanted);
 }
 
-BadValue weight_gradient(const ElementwiseCall& call, const ArrayView* upstream, double scale, double offset, const Output& out) {
+BadValue weight_gradient(const ElementwiseCall& call, const ArrayView* upstream, double scale, double offset,
+                         const Output& out) {
   return call.compute == DType::float64 ? weight_gradient_as<double>(call, upstream, scale, offset, out)
                                         : weight_gradient_as<float>(call, upstream, scale, offset, out);
 }
@@ -492,8 +504,8 @@ double gradient_scale(const ElementwiseCall& call, Reduction reduction) {
   return reciprocal(static_cast<double>(losses)) / within_row;
 }
 
-ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<ArrayView> operands, const ArrayView* weight, int threads,
-                             const Interrupt& interrupt) {
+ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<ArrayView> operands, const ArrayView* weight,
+                             int threads, const Interrupt& interrupt) {
   require(operands.size() == static_cast<std::size_t>(loss.operands), loss.name,
           "expected " + std::to_string(loss.operands) + " operands, got " + std::to_string(operands.size()));
   require(threads >= 0, loss.name, "threads must be at least 0, got " + std::to_string(threads));
@@ -504,7 +516,8 @@ ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<Array
   call.interrupt = interrupt;
   int k = 0;
   for (const ArrayView& operand : operands) {
-    require(same_shape(operand, *operands.begin()), loss.name, "operands must have one shape; operand " + std::to_string(k) + " differs");
+    require(same_shape(operand, *operands.begin()), loss.name,
+            "operands must have one shape; operand " + std::to_string(k) + " differs");
     if (operand.dtype == DType::float64) {
       call.compute = DType::float64;
     }
@@ -515,8 +528,9 @@ ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<Array
 }
 
 ElementwiseGradients checked_gradients(const ElementwiseCall& call, std::initializer_list<Output> grads, Reduction reduction) {
-  require(grads.size() <= static_cast<std::size_t>(call.loss.inputs), call.loss.name,
-          "has " + std::to_string(call.loss.inputs) + " differentiable operands, got " + std::to_string(grads.size()) + " outputs");
+  require(
+      grads.size() <= static_cast<std::size_t>(call.loss.inputs), call.loss.name,
+      "has " + std::to_string(call.loss.inputs) + " differentiable operands, got " + std::to_string(grads.size()) + " outputs");
   ElementwiseGradients wanted;
   int k = 0;
   for (const Output& grad : grads) {

@@ -18,7 +18,8 @@ constexpr std::int64_t parallel_row = 4 * row_segment;
 /// Rows of a block: a function of the number of classes alone, and a multiple of every tile.
 std::int64_t rows_per_block(std::int64_t classes) {
   constexpr std::int64_t logits = 8192;
-  return std::clamp<std::int64_t>(logits / std::max<std::int64_t>(classes, 1) / tile_rows * tile_rows, tile_rows, 8 * tile_rows);
+  return std::clamp<std::int64_t>(logits / std::max<std::int64_t>(classes, 1) / tile_rows * tile_rows, tile_rows,
+                                  8 * tile_rows);
 }
 
 /// What is the same for every row of a call: coefficients per class, smoothing.
@@ -93,7 +94,8 @@ LongRow merge(const SegmentState* states, std::int64_t count) {
 template <class T>
 class SoftmaxDriver {
  public:
-  SoftmaxDriver(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits, const Output& value)
+  SoftmaxDriver(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits,
+                const Output& value)
       : base_(call, wanted, upstream_logits), job_(job), shares_(call, base_.walk.classes()), value_(value) {}
 
   Accumulator run() const {
@@ -106,22 +108,23 @@ class SoftmaxDriver {
     }
     const std::int64_t each = rows_per_block(classes);
     const Scratch scratch(threads, static_cast<std::size_t>(scratch_numbers()) * sizeof(T));
-    return reduce_blocks(base_.call.initial, (rows + each - 1) / each, threads, base_.call.interrupt, [&](std::int64_t block, int thread, Part& part) {
-      const std::int64_t begin = base_.call.begin + block * each;
-      const std::int64_t end = std::min(begin + each, base_.end);
-      T* numbers = scratch.template of<T>(thread);
-      BadValue bad;
-      for (std::int64_t row = begin; row < end; row += tile_height()) {
-        const int count = static_cast<int>(std::min(tile_height(), end - row));
-        if (classes > row_segment) {
-          SegmentState states[parallel_row / row_segment];
-          bad.merge(long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part));
-        } else {
-          bad.merge(run_tile(row, count, numbers, part));
-        }
-      }
-      return bad;
-    });
+    return reduce_blocks(base_.call.initial, (rows + each - 1) / each, threads, base_.call.interrupt,
+                         [&](std::int64_t block, int thread, Part& part) {
+                           const std::int64_t begin = base_.call.begin + block * each;
+                           const std::int64_t end = std::min(begin + each, base_.end);
+                           T* numbers = scratch.template of<T>(thread);
+                           BadValue bad;
+                           for (std::int64_t row = begin; row < end; row += tile_height()) {
+                             const int count = static_cast<int>(std::min(tile_height(), end - row));
+                             if (classes > row_segment) {
+                               SegmentState states[parallel_row / row_segment];
+                               bad.merge(long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part));
+                             } else {
+                               bad.merge(run_tile(row, count, numbers, part));
+                             }
+                           }
+                           return bad;
+                         });
   }
 
  private:
@@ -265,7 +268,8 @@ class SoftmaxDriver {
       }
       const Strided& array = walk.array(k);
       T* to = numbers + k * tile_numbers();
-      active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0](address(k), walk.class_stride(k), size, to, 1);
+      active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0](address(k), walk.class_stride(k), size, to,
+                                                                                  1);
       return to;
     };
     tile.input = readable(input_array);
@@ -299,7 +303,9 @@ class SoftmaxDriver {
     TileRows<T> rows;
     base_.read_rows(offsets, row, 1, rows);
     const SoftmaxKernels<T>& kernel = kernels();
-    auto fold = [&](std::int64_t s, int thread) { states[s] = kernel.fold(segment(offsets, rows, s, numbers_of(thread)).tile); };
+    auto fold = [&](std::int64_t s, int thread) {
+      states[s] = kernel.fold(segment(offsets, rows, s, numbers_of(thread)).tile);
+    };
     parallel_for(count, threads, fold);
     LongRow whole = merge(states, count);
 
@@ -309,7 +315,8 @@ class SoftmaxDriver {
     T label_input = 0;
     if (labelled) {
       a = static_cast<double>(label_coefficient(rows, 0));
-      base_.read_one(input_array, offsets.at[input_array][0] + rows.labels.label[0] * walk.class_stride(input_array), label_input);
+      base_.read_one(input_array, offsets.at[input_array][0] + rows.labels.label[0] * walk.class_stride(input_array),
+                     label_input);
       const double origin = whole.row.max == -math::infinity<double> ? 0.0 : whole.row.max;
       whole.coefficients += a;
       whole.distance += math::product_or_zero(a, origin - static_cast<double>(label_input));
@@ -336,7 +343,9 @@ class SoftmaxDriver {
     };
     double inner = 0;
     if (job_ == SoftmaxJob::softmax_vjp || job_ == SoftmaxJob::log_softmax_vjp) {
-      auto product = [&](std::int64_t s, int thread) { states[s].distance = kernel.inner(again(s, numbers_of(thread)).tile, share(s)); };
+      auto product = [&](std::int64_t s, int thread) {
+        states[s].distance = kernel.inner(again(s, numbers_of(thread)).tile, share(s));
+      };
       parallel_for(count, threads, product);
       for (std::int64_t s = 0; s < count; ++s) {
         inner += states[s].distance;
@@ -363,9 +372,11 @@ class SoftmaxDriver {
     return rows.labels.bad;
   }
 
-  void write_label_slope(const RowOffsets& offsets, const TileRows<T>& rows, const LongRow& whole, double a, double label_input) const {
+  void write_label_slope(const RowOffsets& offsets, const TileRows<T>& rows, const LongRow& whole, double a,
+                         double label_input) const {
     const std::int64_t y = rows.labels.label[0];
-    const double shared = shares_.kind == Coefficients::shared ? static_cast<double>(shares_.per_class[static_cast<std::size_t>(y)]) : 0.0;
+    const double shared =
+        shares_.kind == Coefficients::shared ? static_cast<double>(shares_.per_class[static_cast<std::size_t>(y)]) : 0.0;
     const double probability = exp_difference(label_input, whole.row.max) * whole.row.share;
     const double slope = CrossEntropyLoss::slope_at_target(whole.row, whole.coefficients, a + shared, label_input, probability);
     const T result = static_cast<T>(slope) * rows.scale[0];
@@ -385,7 +396,8 @@ class SoftmaxDriver {
       Part part;
       for (std::int64_t row = begin; row < std::min(begin + each, base_.end); ++row) {
         base_.call.interrupt.check();
-        total.bad.merge(long_row(row, threads, states.data(), [&](int thread) { return scratch.template of<T>(thread); }, part));
+        total.bad.merge(
+            long_row(row, threads, states.data(), [&](int thread) { return scratch.template of<T>(thread); }, part));
       }
       total += part.whole();
     }
@@ -399,11 +411,13 @@ class SoftmaxDriver {
 };
 
 template <class T>
-Accumulator run_as(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits, const Output& value) {
+Accumulator run_as(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits,
+                   const Output& value) {
   return SoftmaxDriver<T>(call, job, wanted, upstream_logits, value).run();
 }
 
-Accumulator run(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits, const Output& value) {
+Accumulator run(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits,
+                const Output& value) {
   return call.compute == DType::float64 ? run_as<double>(call, job, wanted, upstream_logits, value)
                                         : run_as<float>(call, job, wanted, upstream_logits, value);
 }
@@ -416,8 +430,8 @@ Accumulator run_cross_entropy(const RowCall& call, const RowGradients* wanted, c
   return run(call, wanted != nullptr ? SoftmaxJob::gradient : SoftmaxJob::value, wanted, nullptr, value);
 }
 
-void activate(RowActivation kind, const ArrayView& input, int axis, const ArrayView* upstream, DType compute, const Output& out, int threads,
-              const Interrupt& interrupt) {
+void activate(RowActivation kind, const ArrayView& input, int axis, const ArrayView* upstream, DType compute, const Output& out,
+              int threads, const Interrupt& interrupt) {
   RowCall call;
   call.input = &input;
   call.axis = axis;

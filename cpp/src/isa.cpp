@@ -9,8 +9,8 @@
 
 namespace ndloss {
 
-#define NDLOSS_DECLARE_ISA(isa)                     \
-  namespace isa {                                   \
+#define NDLOSS_DECLARE_ISA(isa)                              \
+  namespace isa {                                            \
   extern constinit const ElementwiseTable elementwise_table; \
   extern constinit const SoftmaxTables softmax_tables;       \
   extern constinit const PackTables pack_tables;             \

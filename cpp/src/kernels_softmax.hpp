@@ -44,8 +44,8 @@ NDLOSS_INLINE RowTerms<T> operator+(const RowTerms<T>& a, const RowTerms<T>& b) 
   return {a.rest + b.rest, a.maxima + b.maxima, a.coefficients + b.coefficients, a.distance + b.distance};
 }
 
-/// What a lane adds up of a row. Exponentials go into doubles two at a time: the loss of a dominant class is their sum alone, and
-/// has no digits to lose.
+/// What a lane adds up of a row. Exponentials go into doubles two at a time: the loss of a dominant class is their sum alone,
+/// and has no digits to lose.
 template <class T>
 struct RowLane {
   Wide<T> rest;
@@ -71,9 +71,7 @@ struct RowLaneMemory {
   TallyLanes<T> coefficients;
   TallyLanes<T> distance;
 
-  NDLOSS_INLINE RowLane<T> get(int l) const {
-    return {rest.get(l), maxima.get(l), coefficients.get(l), distance.get(l)};
-  }
+  NDLOSS_INLINE RowLane<T> get(int l) const { return {rest.get(l), maxima.get(l), coefficients.get(l), distance.get(l)}; }
   NDLOSS_INLINE void set(int l, const RowLane<T>& lane) {
     rest.set(l, lane.rest);
     maxima.set(l, lane.maxima);
@@ -84,7 +82,8 @@ struct RowLaneMemory {
 
 /// Where class c of row r stands; the stride that the lanes run along is 1.
 template <Direction D>
-NDLOSS_INLINE std::ptrdiff_t offset(std::ptrdiff_t row_stride, std::ptrdiff_t class_stride, std::ptrdiff_t c, std::ptrdiff_t r) {
+NDLOSS_INLINE std::ptrdiff_t offset(std::ptrdiff_t row_stride, std::ptrdiff_t class_stride, std::ptrdiff_t c,
+                                    std::ptrdiff_t r) {
   return D == Direction::across ? c * class_stride + r : r * row_stride + c;
 }
 
@@ -119,7 +118,7 @@ NDLOSS_INLINE V distance_origin(V max) {
 /// What one class adds to its lane; its exponential is stored where the job needs it again.
 template <Direction D, Coefficients K, SoftmaxJob J, class T>
 NDLOSS_INLINE RowTerms<T> observe(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c,
-                                 std::ptrdiff_t r, bool keep) {
+                                  std::ptrdiff_t r, bool keep) {
   RowTerms<T> lane;
   const Class<T> one = read_class<D, K, J>(tile, c, r);
   const T e = reference.exp(one.x);
@@ -174,7 +173,8 @@ NDLOSS_INLINE void emit(const SoftmaxTile<T>& tile, const Emission<T>& row, std:
 
 /// The gradients for a row's probabilities and for the class weights (one row's part of them).
 template <Direction D, class T>
-NDLOSS_INLINE void emit_target_gradients(const SoftmaxTile<T>& tile, const Emission<T>& row, std::ptrdiff_t c, std::ptrdiff_t r) {
+NDLOSS_INLINE void emit_target_gradients(const SoftmaxTile<T>& tile, const Emission<T>& row, std::ptrdiff_t c,
+                                         std::ptrdiff_t r) {
   const Class<T> one = read_class<D, Coefficients::probabilities, SoftmaxJob::gradient>(tile, c, r);
   const std::ptrdiff_t to = offset<D>(tile.output_row_stride, tile.output_class_stride, c, r);
   const T surprise = row.log_total + (row.max - one.x);
@@ -334,16 +334,20 @@ template <Coefficients K, SoftmaxJob J, int Count, class T>
 NDLOSS_INLINE void observe_across(const SoftmaxTile<T>& tile, const ReferenceLanes<T>& references, std::ptrdiff_t c, int l,
                                   RowSums<T>& sums) {
   const SoftmaxReference<T> reference = references.get(l);
-  const auto one = [&](int k) __attribute__((always_inline)) { return observe<Direction::across, K, J>(tile, reference, c + k, l, true); };
+  const auto one = [&](int k) __attribute__((always_inline)) {
+    return observe<Direction::across, K, J>(tile, reference, c + k, l, true);
+  };
   if constexpr (Count == 1) {
     sums.template add<K>(l, widened(one(0)));
   } else {
-    sums.template add<K>(l, pairwise<Count / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
+    sums.template add<K>(
+        l, pairwise<Count / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
   }
 }
 
 template <SoftmaxJob J, class T>
-NDLOSS_INLINE void inner_across(const SoftmaxTile<T>& tile, const RowLanes<T>& rows, std::ptrdiff_t c, int l, TallyLanes<T>& inner) {
+NDLOSS_INLINE void inner_across(const SoftmaxTile<T>& tile, const RowLanes<T>& rows, std::ptrdiff_t c, int l,
+                                TallyLanes<T>& inner) {
   Tally<T> sum = inner.get(l);
   const T g = tile.target[c * tile.target_class_stride + l];
   const T e = tile.output[c * tile.output_class_stride + l];
@@ -468,8 +472,11 @@ NDLOSS_INLINE T row_max(const T* x, std::ptrdiff_t n) {
 template <Coefficients K, SoftmaxJob J, class T>
 NDLOSS_INLINE void observe_run(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c, int l,
                                std::ptrdiff_t r, RowSums<T>& sums) {
-  const auto one = [&](int k) __attribute__((always_inline)) { return observe<Direction::along, K, J>(tile, reference, c + l + k * lanes, r, true); };
-  sums.template add<K>(l, pairwise<run / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
+  const auto one = [&](int k) __attribute__((always_inline)) {
+    return observe<Direction::along, K, J>(tile, reference, c + l + k * lanes, r, true);
+  };
+  sums.template add<K>(
+      l, pairwise<run / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
 }
 
 template <Coefficients K, SoftmaxJob J, class T>
@@ -503,8 +510,8 @@ struct RowRemainder {
 
 /// Sums over the first `end` classes of row r. Not inlined: tiles and segments share it.
 template <Coefficients K, SoftmaxJob J, class T>
-[[gnu::noinline]] void fold_row(const SoftmaxTile<T>& given, const SoftmaxReference<T> reference, std::ptrdiff_t r, std::ptrdiff_t end,
-                            RowSums<T>& sums) {
+[[gnu::noinline]] void fold_row(const SoftmaxTile<T>& given, const SoftmaxReference<T> reference, std::ptrdiff_t r,
+                                std::ptrdiff_t end, RowSums<T>& sums) {
   const SoftmaxTile<T> tile = given;
   constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
   std::ptrdiff_t c = 0;

@@ -27,7 +27,8 @@ NDLOSS_INLINE WeightedLane<T> weighted_at(const T* value, const T* weight, std::
 }
 
 template <class T>
-NDLOSS_INLINE void weighted_run(const T* value, const T* weight, std::ptrdiff_t i, int l, WideLanes<T>& values, double* weights) {
+NDLOSS_INLINE void weighted_run(const T* value, const T* weight, std::ptrdiff_t i, int l, WideLanes<T>& values,
+                                double* weights) {
   const WeightedLane<T> lane =
       pairwise<run>([&](int r) __attribute__((always_inline)) { return weighted_at(value, weight, i + l + r * lanes); });
   values.add(l, widen(lane.value));

@@ -39,7 +39,8 @@ Layout lay_out(const ArrayView* const* views, int count, Strided* arrays) {
       Strided& array = arrays[k];
       const std::int64_t item = item_size(array.dtype);
       const bool even = layout.ndim == 0 || (layout.ndim == 1 && array.strides[0] == item);
-      array.contiguous = even && !array.swapped && std::bit_cast<std::uintptr_t>(array.data) % static_cast<std::uintptr_t>(item) == 0;
+      array.contiguous =
+          even && !array.swapped && std::bit_cast<std::uintptr_t>(array.data) % static_cast<std::uintptr_t>(item) == 0;
     }
   }
   return layout;

@@ -37,7 +37,8 @@ bool reads_in_place(const Strided& array) {
 
 /// Elements [begin, begin + count) as contiguous T: in place where they are, else packed into `scratch`.
 template <class T, class Pack>
-const T* read_block(const Layout& layout, const Strided& array, const Pack& pack, std::int64_t begin, std::int64_t count, T* scratch) {
+const T* read_block(const Layout& layout, const Strided& array, const Pack& pack, std::int64_t begin, std::int64_t count,
+                    T* scratch) {
   if (array.contiguous && array.dtype == dtype_of<T>()) {
     return reinterpret_cast<const T*>(array.data) + begin;
   }

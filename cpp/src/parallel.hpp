@@ -14,7 +14,8 @@ void parallel_for(std::int64_t tasks, int threads, void (*body)(void* context, s
 template <class Body>
 void parallel_for(std::int64_t tasks, int threads, Body& body) {
   parallel_for(
-      tasks, threads, [](void* context, std::int64_t task, int thread) { (*static_cast<Body*>(context))(task, thread); }, &body);
+      tasks, threads, [](void* context, std::int64_t task, int thread) { (*static_cast<Body*>(context))(task, thread); },
+      &body);
 }
 
 }  // namespace ndloss

@@ -68,7 +68,8 @@ class RowDriver {
   }
 
   /// Puts the losses of some rows where they are wanted, and adds them up.
-  void finish_rows(std::int64_t row, int rows, const double* losses, const TileLabels& labels, const Output& value, Part& part) const {
+  void finish_rows(std::int64_t row, int rows, const double* losses, const TileLabels& labels, const Output& value,
+                   Part& part) const {
     if (value.wanted()) {
       T numbers[tile_rows];
       for (int r = 0; r < rows; ++r) {

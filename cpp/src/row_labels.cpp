@@ -3,7 +3,8 @@
 
 namespace ndloss {
 
-void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows, TileLabels& out) {
+void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows,
+                 TileLabels& out) {
   const Strided& array = walk.array(label_array);
   const auto copy = active_kernels().pack->label.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
   std::int64_t stride = 0;

@@ -17,6 +17,7 @@ struct TileLabels {
 };
 
 /// Fills `out` for `rows` rows from `row` on. Entries beyond them are ignored rows.
-void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows, TileLabels& out);
+void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows,
+                 TileLabels& out);
 
 }  // namespace ndloss

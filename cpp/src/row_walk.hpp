@@ -13,7 +13,15 @@
 namespace ndloss {
 
 /// The arrays that a row call may have. The first five have a class axis.
-enum RowArray : int { input_array, target_array, output_array, grad_target_array, grad_weight_array, label_array, upstream_array };
+enum RowArray : int {
+  input_array,
+  target_array,
+  output_array,
+  grad_target_array,
+  grad_weight_array,
+  label_array,
+  upstream_array
+};
 inline constexpr int class_arrays = 5;
 inline constexpr int row_arrays = 7;
 

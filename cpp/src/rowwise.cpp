@@ -98,7 +98,8 @@ void RowCallStorage::complete(const char* name, int threads, const Interrupt& in
   require(threads >= 0, name, "threads must be at least 0, got " + std::to_string(threads));
   const std::int64_t classes = input_view.shape[1];
   require(call.weight.empty() || static_cast<std::int64_t>(call.weight.size()) == classes, name,
-          "weight has " + std::to_string(call.weight.size()) + " elements, expected one for each of " + std::to_string(classes) + " classes");
+          "weight has " + std::to_string(call.weight.size()) + " elements, expected one for each of " +
+              std::to_string(classes) + " classes");
   require(call.label_smoothing >= 0 && call.label_smoothing <= 1, name,
           "label_smoothing must be between 0 and 1, got " + std::to_string(call.label_smoothing));
   const std::int64_t rows = rows_of(call);
@@ -117,8 +118,8 @@ void RowCallStorage::complete(const char* name, int threads, const Interrupt& in
       target_view.strides[0] = stride * input_view.shape[2];
       target_view.strides[1] = stride;
     }
-    require(target_view.ndim == 2 && target_view.shape[0] == input_view.shape[0] && target_view.shape[1] == input_view.shape[2], name,
-            "target must have one class index for each row");
+    require(target_view.ndim == 2 && target_view.shape[0] == input_view.shape[0] && target_view.shape[1] == input_view.shape[2],
+            name, "target must have one class index for each row");
     call.labels = &target_view;
     return;
   }

@@ -56,8 +56,8 @@ struct SoftmaxTile {
 /// What one segment of a long row has come to: sums relative to its own maximum.
 struct SegmentState {
   double max;
-  double rest;    // Σ e^(x - max) over all but one maximum; may be -1 where there is no finite maximum
-  double share;   // 2^-bias (stored exponential) share = e^(x - max)
+  double rest;   // Σ e^(x - max) over all but one maximum; may be -1 where there is no finite maximum
+  double share;  // 2^-bias (stored exponential) share = e^(x - max)
   double coefficients;
   double distance;  // Σ a_c (max - x_c)
 };
@@ -71,7 +71,8 @@ struct SoftmaxKernels {
   /// Σ g P or Σ g over the segment, for the vector-Jacobian products.
   double (*inner)(const SoftmaxTile<T>& segment, double share);
   /// Puts the segment out, given the whole row, its coefficient sum and its inner product.
-  void (*emit)(const SoftmaxTile<T>& segment, const SoftmaxRow& row, double share, double coefficients, double inner, bool kept);
+  void (*emit)(const SoftmaxTile<T>& segment, const SoftmaxRow& row, double share, double coefficients, double inner,
+               bool kept);
 };
 
 /// The kernels by job and coefficients, in one compute type.

@@ -67,7 +67,7 @@ int quota_of(const std::string& folder) {
 }
 
 /// The least quota on the way from this process's cgroup to the root.
-int cgroup_threads() {
+[[maybe_unused]] int cgroup_threads() {
   static const int threads = [] {
     int least = 0;
     const auto take = [&](int quota) {
@@ -104,7 +104,7 @@ int cgroup_threads() {
   return threads;
 }
 
-int affinity_threads() {
+[[maybe_unused]] int affinity_threads() {
   cpu_set_t set;
   CPU_ZERO(&set);
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
@@ -193,7 +193,7 @@ int threads_for(std::int64_t work, int requested) {
   return resolve_threads(requested);
 }
 
-void parallel_for(std::int64_t tasks, int threads, void (*body)(void*, std::int64_t, int), void* context) {
+void parallel_for(std::int64_t tasks, [[maybe_unused]] int threads, void (*body)(void*, std::int64_t, int), void* context) {
 #ifdef _OPENMP
   if (threads > 1 && tasks > 1) {
     if (forked.load(std::memory_order_relaxed)) {

@@ -19,7 +19,9 @@ Reduction reduction_of(const std::string& name) {
   throw py::value_error("reduction must be 'mean' or 'sum', got '" + name + "'");
 }
 
-py::tuple state_of(const Accumulator& a) { return py::make_tuple(state_version, a.sum, a.carry, a.weight, a.weight_carry, a.count); }
+py::tuple state_of(const Accumulator& a) {
+  return py::make_tuple(state_version, a.sum, a.carry, a.weight, a.weight_carry, a.count);
+}
 
 Accumulator from_state(const py::tuple& state) {
   if (state.size() != 6 || state[0].cast<int>() != state_version) {

@@ -10,7 +10,7 @@ std::optional<DType> dtype_of_array(const py::array& array) {
   const auto size = dtype.itemsize();
   switch (dtype.kind()) {
     case 'f':
-      return size == 4 ? std::optional(DType::float32)
+      return size == 4   ? std::optional(DType::float32)
              : size == 8 ? std::optional(DType::float64)
              : size == 2 ? std::optional(DType::float16)
                          : std::nullopt;

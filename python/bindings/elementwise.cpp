@@ -28,10 +28,11 @@ py::object bad_of(const BadValue& bad) {
 /// A call of one loss on some arrays, with everything it refers to.
 class BoundElementwise {
  public:
-  BoundElementwise(const std::string& name, const std::vector<double>& parameters, const py::tuple& operands, const py::object& weight,
-                   bool twice, int threads, std::int64_t row_divisor) {
+  BoundElementwise(const std::string& name, const std::vector<double>& parameters, const py::tuple& operands,
+                   const py::object& weight, bool twice, int threads, std::int64_t row_divisor) {
     const RegisteredLoss& loss = loss_named(name);
-    if (parameters.size() != static_cast<std::size_t>(loss.parameters) || operands.size() != static_cast<std::size_t>(loss.operands)) {
+    if (parameters.size() != static_cast<std::size_t>(loss.parameters) ||
+        operands.size() != static_cast<std::size_t>(loss.operands)) {
       throw py::value_error(name + ": wrong number of parameters or operands");
     }
     loss.make(loss_, parameters.data());
@@ -97,14 +98,17 @@ class BoundElementwise {
 
 void bind_elementwise(py::module_& m) {
   py::class_<BoundElementwise>(m, "ElementwiseCall")
-      .def(py::init<const std::string&, const std::vector<double>&, const py::tuple&, const py::object&, bool, int, std::int64_t>(),
+      .def(py::init<const std::string&, const std::vector<double>&, const py::tuple&, const py::object&, bool, int,
+                    std::int64_t>(),
            py::arg("name"), py::arg("parameters"), py::arg("operands"), py::arg("weight"), py::arg("twice"), py::arg("threads"),
            py::arg("row_divisor"))
-      .def("accumulate", &BoundElementwise::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1, py::arg("raw") = false)
+      .def("accumulate", &BoundElementwise::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1,
+           py::arg("raw") = false)
       .def("map", &BoundElementwise::map, py::arg("out"))
-      .def("gradients", &BoundElementwise::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"), py::arg("grads"),
-           py::arg("value"))
-      .def("weight_gradient", &BoundElementwise::weight_gradient, py::arg("scale"), py::arg("offset"), py::arg("upstream"), py::arg("out"));
+      .def("gradients", &BoundElementwise::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"),
+           py::arg("grads"), py::arg("value"))
+      .def("weight_gradient", &BoundElementwise::weight_gradient, py::arg("scale"), py::arg("offset"), py::arg("upstream"),
+           py::arg("out"));
   m.attr("elementwise_block") = elementwise_block;
   py::list names;
   for (const RegisteredLoss& loss : registered) {

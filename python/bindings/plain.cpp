@@ -157,7 +157,8 @@ PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t narg
   PlainArray arrays[max_operands];
   Reduction reduction{};
   for (int k = 0; k < loss.operands; ++k) {
-    if (!plain_array(args[k], arrays[k]) || arrays[k].dtype != arrays[0].dtype || !is_float(arrays[k]) || !same_shape(arrays[k], arrays[0])) {
+    if (!plain_array(args[k], arrays[k]) || arrays[k].dtype != arrays[0].dtype || !is_float(arrays[k]) ||
+        !same_shape(arrays[k], arrays[0])) {
       return decline();
     }
   }
@@ -202,8 +203,9 @@ PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t narg
 /// (N, C) floats and (N,) class indices.
 bool read_rows(PyObject* const* args, ArrayView* views, PlainArray& input) {
   PlainArray target;
-  if (!plain_array(args[0], input) || !plain_array(args[1], target) || !is_float(input) || is_float(target) || input.array->nd != 2 ||
-      target.array->nd != 1 || input.array->dimensions[0] != target.array->dimensions[0] || input.array->dimensions[1] == 0) {
+  if (!plain_array(args[0], input) || !plain_array(args[1], target) || !is_float(input) || is_float(target) ||
+      input.array->nd != 2 || target.array->nd != 1 || input.array->dimensions[0] != target.array->dimensions[0] ||
+      input.array->dimensions[1] == 0) {
     return false;
   }
   set_view(views[0], input, 2, input.array->dimensions[0], input.array->dimensions[1]);
@@ -211,7 +213,8 @@ bool read_rows(PyObject* const* args, ArrayView* views, PlainArray& input) {
   return true;
 }
 
-PyObject* rowwise(RowKind kind, PyObject* const* args, PyObject* reduction_name, PyObject* ignore_index, double label_smoothing) {
+PyObject* rowwise(RowKind kind, PyObject* const* args, PyObject* reduction_name, PyObject* ignore_index,
+                  double label_smoothing) {
   ArrayView views[2];
   PlainArray input;
   Reduction reduction{};
@@ -258,8 +261,8 @@ std::array<PyMethodDef, sizeof...(I) + 3> methods_of(std::index_sequence<I...> /
     return PyMethodDef{name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)), METH_FASTCALL,
                        "A plain call, or None: see the Python function of this name."};
   };
-  return {{entry(registered[I].name, elementwise<I>)..., entry(CrossEntropyLoss::name, cross_entropy), entry(NLLLoss::name, nll_loss),
-           PyMethodDef{nullptr, nullptr, 0, nullptr}}};
+  return {{entry(registered[I].name, elementwise<I>)..., entry(CrossEntropyLoss::name, cross_entropy),
+           entry(NLLLoss::name, nll_loss), PyMethodDef{nullptr, nullptr, 0, nullptr}}};
 }
 
 }  // namespace

@@ -44,8 +44,11 @@ void make_loss(AnyLoss& to, [[maybe_unused]] const double* values) {
   static_assert(sizeof(L) <= sizeof(to.storage) && std::is_trivially_destructible_v<L>);
   L* loss = new (to.storage) L{};
   if constexpr (requires { L::params(); }) {
-    std::apply([&](const auto&... param) { ((loss->*param.field = static_cast<std::remove_cvref_t<decltype(loss->*param.field)>>(*values++)), ...); },
-               L::params());
+    std::apply(
+        [&](const auto&... param) {
+          ((loss->*param.field = static_cast<std::remove_cvref_t<decltype(loss->*param.field)>>(*values++)), ...);
+        },
+        L::params());
   }
   to.erased = erase(*loss);
 }

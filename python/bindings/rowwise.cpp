@@ -22,8 +22,9 @@ RowKind kind_named(const std::string& name) {
 /// A call of one loss on some arrays, with everything it refers to.
 class BoundRows {
  public:
-  BoundRows(const std::string& name, const py::array& input, int axis, const py::object& labels, const py::object& probabilities,
-            const std::vector<double>& weight, std::int64_t ignore_index, double label_smoothing, bool twice, int threads)
+  BoundRows(const std::string& name, const py::array& input, int axis, const py::object& labels,
+            const py::object& probabilities, const std::vector<double>& weight, std::int64_t ignore_index,
+            double label_smoothing, bool twice, int threads)
       : weight_(weight) {
     call_.kind = kind_named(name);
     call_.input = views_.add(input);
@@ -81,24 +82,28 @@ class BoundRows {
 
 void bind_rowwise(py::module_& m) {
   py::class_<BoundRows>(m, "RowCall")
-      .def(py::init<const std::string&, const py::array&, int, const py::object&, const py::object&, const std::vector<double>&, std::int64_t,
-                    double, bool, int>(),
+      .def(py::init<const std::string&, const py::array&, int, const py::object&, const py::object&, const std::vector<double>&,
+                    std::int64_t, double, bool, int>(),
            py::arg("name"), py::arg("input"), py::arg("axis"), py::arg("labels"), py::arg("probabilities"), py::arg("weight"),
            py::arg("ignore_index"), py::arg("label_smoothing"), py::arg("twice"), py::arg("threads"))
       .def("accumulate", &BoundRows::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1)
       .def("map", &BoundRows::map, py::arg("out"))
-      .def("gradients", &BoundRows::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"), py::arg("grads"), py::arg("value"));
+      .def("gradients", &BoundRows::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"), py::arg("grads"),
+           py::arg("value"));
   m.def(
       "activate",
-      [](const std::string& name, const py::array& input, int axis, const py::object& upstream, bool twice, const py::object& out, int threads) {
+      [](const std::string& name, const py::array& input, int axis, const py::object& upstream, bool twice,
+         const py::object& out, int threads) {
         const RowActivation kind = name == "log_softmax" ? RowActivation::log_softmax : RowActivation::softmax;
         Views views;
         const ArrayView* from = views.add(input);
         const ArrayView* g = views.add(upstream);
         const Output output = output_of(out);
-        without_gil([&] { activate(kind, *from, axis, g, twice ? DType::float64 : DType::float32, output, threads, signals()); });
+        without_gil(
+            [&] { activate(kind, *from, axis, g, twice ? DType::float64 : DType::float32, output, threads, signals()); });
       },
-      py::arg("name"), py::arg("input"), py::arg("axis"), py::arg("upstream"), py::arg("twice"), py::arg("out"), py::arg("threads"));
+      py::arg("name"), py::arg("input"), py::arg("axis"), py::arg("upstream"), py::arg("twice"), py::arg("out"),
+      py::arg("threads"));
   m.def("row_block", [](const std::string& name, std::int64_t classes) { return row_block(kind_named(name), classes); });
   m.attr("rowwise_names") = py::make_tuple(CrossEntropyLoss::name, NLLLoss::name);
 }

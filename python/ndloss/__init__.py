@@ -25,7 +25,7 @@ from ndloss.activations import *  # noqa: F403
 from ndloss.classification import *  # noqa: F403
 from ndloss.regression import *  # noqa: F403
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "BroadcastWarning",
     "Loss",
     "LossAccumulator",

@@ -122,7 +122,9 @@ def broadcasts_to(function: str, argument: str, array: Array, shape: tuple[int, 
     try:
         return np.broadcast_to(array, shape)
     except ValueError:
-        raise ValueError(f"{function}: {argument} must broadcast to the shape of {of}, got {argument} {array.shape} and {of} {shape}") from None
+        raise ValueError(
+            f"{function}: {argument} must broadcast to the shape of {of}, got {argument} {array.shape} and {of} {shape}"
+        ) from None
 
 
 def class_weight(function: str, weight: Array | None, classes: int) -> list[float]:
@@ -181,7 +183,9 @@ def bad_class(function: str, index: int, shape: tuple[int, ...], value: int, cla
     raise IndexError(f"{function}: {place} is {value}, outside [0, {classes}). Target {value} is out of bounds.")
 
 
-def argument_numbers(function: str, argnums: object, names: Sequence[str], reasons: Mapping[str, str]) -> tuple[tuple[str, ...], bool]:
+def argument_numbers(
+    function: str, argnums: object, names: Sequence[str], reasons: Mapping[str, str]
+) -> tuple[tuple[str, ...], bool]:
     """The names that `argnums` asks for, and whether it asks for a tuple."""
     several = isinstance(argnums, tuple)
     wanted: list[str] = []
@@ -221,7 +225,7 @@ def scalar_grad_output(function: str, value: object) -> float:
         return 1.0
     array = np.asarray(value)
     if array.size != 1 or array.dtype.kind not in "fiub":
-        raise ValueError(f"{function}: grad_output must be a number for a reduced loss, got shape {array.shape} and dtype {array.dtype}")
+        raise ValueError(
+            f"{function}: grad_output must be a number for a reduced loss, got shape {array.shape} and dtype {array.dtype}"
+        )
     return float(array.reshape(())[()])
-
-

@@ -114,7 +114,7 @@ class ElementwiseProblem:
 
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
         names = list(self.operands)
-        reasons = {name: "torch does not differentiate it either" for name in self.constants}
+        reasons = dict.fromkeys(self.constants, "torch does not differentiate it either")
         if self.weight_differentiable and self.weight is not None:
             names.append("weight")
         else:
@@ -133,7 +133,7 @@ class ElementwiseProblem:
 
     def _weight_gradient(self, mean: float, factor: float, upstream: Array | None) -> Array:
         """The loss is linear in its weight; a weighted mean is a quotient, whose own value is its offset."""
-        assert self.weight is not None and self.weights is not None
+        assert self.weight is not None
         dtype = _array.gradient_dtype(self.weight, False, self.dtype)
         out = np.empty(self.weight.shape, dtype)
         whole = out if self.weight.shape == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
@@ -159,7 +159,14 @@ class ElementwiseProblem:
     def stream_kind(self) -> ElementwiseKind:
         classes = self.shape[-1] if self.row_mean else None
         return ElementwiseKind(
-            self.core, tuple(self.parameters), self.dtype, self.threads, self.row_divisor, classes, self.weights is not None, self.divisor_share
+            self.core,
+            tuple(self.parameters),
+            self.dtype,
+            self.threads,
+            self.row_divisor,
+            classes,
+            self.weights is not None,
+            self.divisor_share,
         )
 
     @property

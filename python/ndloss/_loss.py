@@ -59,8 +59,7 @@ class Differentiable:
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        theirs = other._state() if isinstance(other, Differentiable) else {}
-        return all(_equal(value, theirs[name]) for name, value in self._state().items())
+        return all(_equal(getattr(self, name), getattr(other, name)) for name in self._parameters)
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -49,7 +49,7 @@ def set_num_threads(threads: int | None) -> None:
     _core.set_num_threads(_check.num_threads("set_num_threads", threads))
 
 
-class num_threads:  # noqa: N801 - used like a function
+class num_threads:
     """A context in which the calling thread uses so many threads: ``with ndloss.num_threads(1): ...``."""
 
     def __init__(self, threads: int) -> None:

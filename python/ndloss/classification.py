@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
 from ndloss import _array, _check, _core
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
@@ -481,12 +479,27 @@ def cross_entropy(
         if ignored >= 0:
             raise ValueError(f"{function}: ignore_index is not supported for class probabilities, got {ignored}")
         problem = RowProblem(
-            function, (x, x_weak), axis, reduction, threads, probabilities=(y, y_weak), weight=weights, label_smoothing=smoothing
+            function,
+            (x, x_weak),
+            axis,
+            reduction,
+            threads,
+            probabilities=(y, y_weak),
+            weight=weights,
+            label_smoothing=smoothing,
         )
         return request(problem)
     _check.class_indices(function, x, y)
     problem = RowProblem(
-        function, (x, x_weak), axis, reduction, threads, labels=y, weight=weights, ignore_index=ignored, label_smoothing=smoothing
+        function,
+        (x, x_weak),
+        axis,
+        reduction,
+        threads,
+        labels=y,
+        weight=weights,
+        ignore_index=ignored,
+        label_smoothing=smoothing,
     )
     return request(problem)
 

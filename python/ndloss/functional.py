@@ -7,6 +7,4 @@ from ndloss.activations import *  # noqa: F403
 from ndloss.classification import *  # noqa: F403
 from ndloss.regression import *  # noqa: F403
 
-__all__ = [  # noqa: PLE0604
-    name for module in (_activations, _classification, _regression) for name in module.__all__ if name[0].islower()
-]
+__all__ = [name for module in (_activations, _classification, _regression) for name in module.__all__ if name[0].islower()]

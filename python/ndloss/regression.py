@@ -81,7 +81,15 @@ def mse_loss(
                 f"{operands['input'][0].shape}. Weights and input must have the same size."
             )
     problem = ElementwiseProblem(
-        function, function, operands, shape, reduction, threads, weight=weights, weight_differentiable=True, weighted_mean=True
+        function,
+        function,
+        operands,
+        shape,
+        reduction,
+        threads,
+        weight=weights,
+        weight_differentiable=True,
+        weighted_mean=True,
     )
     return request(problem)
 

@@ -97,28 +97,18 @@ def signatures() -> dict[str, list[list[Any]]]:
 
     def parameters(callable_: Any) -> list[list[Any]]:
         found = inspect.signature(callable_).parameters.values()
-        return [
-            [p.name] if p.default is p.empty else [p.name, p.default]
-            for p in found
-            if p.kind is p.POSITIONAL_OR_KEYWORD
-        ]
+        return [[p.name] if p.default is p.empty else [p.name, p.default] for p in found if p.kind is p.POSITIONAL_OR_KEYWORD]
 
-    functions = {
-        c.name: parameters(torch_oracle.function(c.name)) for c in CASES if c.name not in ("sigmoid", "logsigmoid")
-    }
+    functions = {c.name: parameters(torch_oracle.function(c.name)) for c in CASES if c.name not in ("sigmoid", "logsigmoid")}
     classes = {
-        c.class_name: parameters(getattr(torch.nn, c.class_name))
-        for c in CASES
-        if c.class_name not in ("Sigmoid", "LogSigmoid")
+        c.class_name: parameters(getattr(torch.nn, c.class_name)) for c in CASES if c.class_name not in ("Sigmoid", "LogSigmoid")
     }
     return functions | classes
 
 
 def main() -> None:
     if torch.__version__.split("+")[0] != RECORDED_WITH:
-        sys.exit(
-            f"make_golden: torch {RECORDED_WITH} is the version whose semantics are kept, found {torch.__version__}"
-        )
+        sys.exit(f"make_golden: torch {RECORDED_WITH} is the version whose semantics are kept, found {torch.__version__}")
     header = {"torch": torch.__version__, "numpy": np.__version__}
     for case in CASES:
         content = header | {"case": case.name, "samples": {dtype: recorded(case, dtype) for dtype in FLOATS}}

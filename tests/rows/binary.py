@@ -85,12 +85,8 @@ BINARY = [
         grads={("none", "input"): [1.0000000039957e12, 1.0000000039957e12]},
         dtypes=("float64",),
     ),
-    EdgeRow(
-        "1.5", "sigmoid(17) as torch rounds it", BCE, ([1.0], [0.0]), expected={"none": [100]}, dtypes=("float32",)
-    ),
-    EdgeRow(
-        "1.5", "slope by target", BCE, ([0.0, 1.0, 0.5], [0.5, 0.5, 0.5]), grads={("none", "target"): [inf, -inf, 0]}
-    ),
+    EdgeRow("1.5", "sigmoid(17) as torch rounds it", BCE, ([1.0], [0.0]), expected={"none": [100]}, dtypes=("float32",)),
+    EdgeRow("1.5", "slope by target", BCE, ([0.0, 1.0, 0.5], [0.5, 0.5, 0.5]), grads={("none", "target"): [inf, -inf, 0]}),
     EdgeRow(
         "1.5",
         "negative weight",
@@ -121,9 +117,7 @@ BINARY = [
         digits=2,
         differs="D8",
     ),
-    EdgeRow(
-        "1.6", "tails for y=1", LOGITS, ([20.0, 88.0], [1.0, 1.0]), expected={"none": [2.0612e-9, 6.05e-39]}, digits=3
-    ),
+    EdgeRow("1.6", "tails for y=1", LOGITS, ([20.0, 88.0], [1.0, 1.0]), expected={"none": [2.0612e-9, 6.05e-39]}, digits=3),
     EdgeRow(
         "1.6",
         "infinite logits",
@@ -177,13 +171,8 @@ BINARY = [
         digits=3,
     ),
     *(EdgeRow("1.6", f"weight {shape}", LOGITS, (X23, Y23), {"weight": w}) for shape, w in WEIGHT_SHAPES.items()),
-    *(
-        EdgeRow("1.6", f"pos_weight {shape}", LOGITS, (X23, Y23), {"pos_weight": w})
-        for shape, w in WEIGHT_SHAPES.items()
-    ),
-    EdgeRow(
-        "6 D2", "int64 target", LOGITS, ([-2.0, 0.5], [0, 1]), expected={"none": [0.126928, 0.474077]}, differs="D2"
-    ),
+    *(EdgeRow("1.6", f"pos_weight {shape}", LOGITS, (X23, Y23), {"pos_weight": w}) for shape, w in WEIGHT_SHAPES.items()),
+    EdgeRow("6 D2", "int64 target", LOGITS, ([-2.0, 0.5], [0, 1]), expected={"none": [0.126928, 0.474077]}, differs="D2"),
     EdgeRow(
         "6 D2",
         "bool target",

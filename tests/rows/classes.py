@@ -14,9 +14,7 @@ UNBATCHED = [-0.46437, -1.0, -2.0]
 
 NEGATIVE_LOG = [
     EdgeRow("0.7", "empty batch", CE, (floats(0, 3), ints([], "int64")), expected=EMPTY),
-    EdgeRow(
-        "0.7", "empty batch with smoothing", CE, (floats(0, 3), ints([], "int64")), {"label_smoothing": 0.1}, EMPTY
-    ),
+    EdgeRow("0.7", "empty batch with smoothing", CE, (floats(0, 3), ints([], "int64")), {"label_smoothing": 0.1}, EMPTY),
     EdgeRow("0.7", "empty batch of probabilities", CE, (floats(0, 3), floats(0, 3)), expected=EMPTY),
     EdgeRow("0.7", "empty batch", NLL, (floats(0, 3), ints([], "int64")), expected=EMPTY),
     EdgeRow(
@@ -152,9 +150,7 @@ NEGATIVE_LOG = [
         {"none": [4, 0.25], "mean": 1.416667},
         differs="D3",
     ),
-    EdgeRow(
-        "6 D21", "weight as a tuple", NLL, (LOGP, [1, 0]), {"weight": (1, 2, 3)}, {"none": [4, 0.25]}, differs="D21"
-    ),
+    EdgeRow("6 D21", "weight as a tuple", NLL, (LOGP, [1, 0]), {"weight": (1, 2, 3)}, {"none": [4, 0.25]}, differs="D21"),
 ]
 
 SCORES = [[1.0, 2.0, 0.5], [0.1, -1.0, 3.0], [0.0, 0.0, 0.0], [2.0, -2.0, 1.0]]
@@ -321,9 +317,7 @@ CROSS_ENTROPY = [
         dtypes=("float64",),
         differs="D8",
     ),
-    EdgeRow(
-        "1.8", "dominant class, 40", CE, ([[40.0, 0.0]], [0]), expected={"none": [4.25e-18]}, digits=3, differs="D8"
-    ),
+    EdgeRow("1.8", "dominant class, 40", CE, ([[40.0, 0.0]], [0]), expected={"none": [4.25e-18]}, digits=3, differs="D8"),
     EdgeRow("1.8", "logits of 1e4", CE, ([[1e4, -1e4]], [1]), expected={"none": [20000], "mean": 20000}),
     EdgeRow("1.8", "float16 overflows", CE, ([[6e4, -6e4]], [1]), expected={"none": [inf]}, dtypes=("float16",)),
     EdgeRow(

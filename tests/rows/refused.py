@@ -99,9 +99,7 @@ REDUCTIONS = [
     ),
     # torch looks at the shapes first here; either way it is a ValueError of ours, and which one is seen is nobody's
     # contract.
-    ErrorRow(
-        "0.2", "reduction and shape are wrong", MSE, ([1.0, 2.0, 3.0], [1.0] * 4), ValueError, (), {"reduction": "foo"}
-    ),
+    ErrorRow("0.2", "reduction and shape are wrong", MSE, ([1.0, 2.0, 3.0], [1.0] * 4), ValueError, (), {"reduction": "foo"}),
     ErrorRow(
         "0.2",
         "reduction and shape are wrong",
@@ -156,9 +154,7 @@ SHAPES = [
         for name in (CE, NLL)
         for row in (
             ErrorRow("1.7", "batch sizes differ", name, (floats(4, 3), [0, 1]), ValueError, ("target", "(2,)")),
-            ErrorRow(
-                "1.7", "0-d target for a batch", name, (floats(2, 3), ints(0, "int64")), ValueError, ("target", "()")
-            ),
+            ErrorRow("1.7", "0-d target for a batch", name, (floats(2, 3), ints(0, "int64")), ValueError, ("target", "()")),
             ErrorRow("1.7", "two labels for one row", name, (floats(3), [0, 1]), ValueError, ("target", "(2,)")),
             ErrorRow(
                 "1.7",
@@ -251,9 +247,7 @@ PROBABILITIES = [
     _probability("the lowest is named", ([0.5, 1.5, -1.0, 2.0], [0.0] * 4), "input[1]", "1.5"),
     _probability("a matrix", ([[0.5] * 3, [0.5, 0.5, 1.5]], [[0.0] * 3] * 2), "input[1, 2]", "1.5"),
     _probability("a weight of 0 is no mask", ([0.5, 1.5], [0.0, 1.0]), "input[1]", "1.5", weight=[1.0, 0.0]),
-    ErrorRow(
-        "6 D2", "integer target above 1", BCE, ([0.5, 0.5], [0, 2]), ValueError, ("target[1] is 2", "outside [0, 1]")
-    ),
+    ErrorRow("6 D2", "integer target above 1", BCE, ([0.5, 0.5], [0, 2]), ValueError, ("target[1] is 2", "outside [0, 1]")),
 ]
 
 
@@ -409,12 +403,8 @@ KINDS = [
         )
         for name, differs in ((MULTILABEL, "0.5"), (CE, ""), (NLL, ""))
     ),
-    ErrorRow(
-        "0.5", "complex input", "softmax", (np.zeros(2, complex),), TypeError, ("input", "complex128"), {"dim": 0}
-    ),
-    ErrorRow(
-        "0.5", "complex input", "log_softmax", (np.zeros(2, complex),), TypeError, ("input", "complex128"), {"dim": 0}
-    ),
+    ErrorRow("0.5", "complex input", "softmax", (np.zeros(2, complex),), TypeError, ("input", "complex128"), {"dim": 0}),
+    ErrorRow("0.5", "complex input", "log_softmax", (np.zeros(2, complex),), TypeError, ("input", "complex128"), {"dim": 0}),
 ]
 
 ERROR_ROWS: tuple[ErrorRow, ...] = (*REDUCTIONS, *SHAPES, *PROBABILITIES, *INDICES, *OPTIONS, *KINDS)
@@ -432,9 +422,7 @@ CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (
         )
         for bad in ("foo", "Mean", None)
     ),
-    ConstructorRow(
-        "MultiLabelSoftMarginLoss", {"reduction": "elementwise_mean"}, ValueError, ("reduction", "'elementwise_mean'")
-    ),
+    ConstructorRow("MultiLabelSoftMarginLoss", {"reduction": "elementwise_mean"}, ValueError, ("reduction", "'elementwise_mean'")),
     *(
         ConstructorRow("CrossEntropyLoss", {"label_smoothing": e}, ValueError, ("label_smoothing", repr(e)))
         for e in (1.5, -0.1, nan)
@@ -447,9 +435,7 @@ CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (
 
 GRADIENT_ROWS: tuple[GradientRow, ...] = (
     *(
-        GradientRow(
-            "weight has no gradient", name, PLAIN_ARGS[name], "weight", TypeError, ("weight",), {"weight": np.ones(n)}
-        )
+        GradientRow("weight has no gradient", name, PLAIN_ARGS[name], "weight", TypeError, ("weight",), {"weight": np.ones(n)})
         for name, n in ((BCE, 2), (LOGITS, 2), (CE, 3), (NLL, 3))
     ),
     GradientRow(
@@ -468,14 +454,9 @@ GRADIENT_ROWS: tuple[GradientRow, ...] = (
     ),
     *(GradientRow("no such argument", name, args, "foo", TypeError, ("foo",)) for name, args in PLAIN_ARGS.items()),
     *(GradientRow("no such position", name, args, 7, TypeError, ("7",)) for name, args in PLAIN_ARGS.items()),
+    *(GradientRow("argnums is a float", name, args, 1.5, TypeError, ("argnums", "1.5")) for name, args in PLAIN_ARGS.items()),
     *(
-        GradientRow("argnums is a float", name, args, 1.5, TypeError, ("argnums", "1.5"))
-        for name, args in PLAIN_ARGS.items()
-    ),
-    *(
-        GradientRow(
-            "grad_output for a scalar", name, args, 0, ValueError, ("grad_output", "(2,)"), grad_output=np.ones(2)
-        )
+        GradientRow("grad_output for a scalar", name, args, 0, ValueError, ("grad_output", "(2,)"), grad_output=np.ones(2))
         for name, args in PLAIN_ARGS.items()
     ),
     *(

@@ -19,10 +19,7 @@ PLAIN_ARGS: dict[str, tuple[Any, ...]] = {
 LEGACY = (
     *((size_average, reduce, "mean") for size_average, reduce in ((None, True), (True, None), (True, True), (1, 1))),
     *((size_average, reduce, "sum") for size_average, reduce in ((False, None), (False, True), (0, 1))),
-    *(
-        (size_average, reduce, "none")
-        for size_average, reduce in ((None, False), (True, False), (False, False), (1, 0))
-    ),
+    *((size_average, reduce, "none") for size_average, reduce in ((None, False), (True, False), (False, False), (1, 0))),
 )
 
 

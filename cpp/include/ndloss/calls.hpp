@@ -38,7 +38,7 @@ struct ErasedLoss {
   int inputs;
   bool row_mean;
   bool weighted_mean;
-  const ElementwiseKernels<float>* single;   // null: the library's own, at `index` of the registry
+  const ElementwiseKernels<float>* single;  // null: the library's own, at `index` of the registry
   const ElementwiseKernels<double>* twice;
   std::size_t index;
 };
@@ -65,10 +65,10 @@ struct ElementwiseCall {
   const ArrayView* weight = nullptr;             // of that shape
   DType compute = DType::float32;                // float32 or float64
   std::int64_t begin = 0;
-  std::int64_t end = -1;  // -1: to the last
+  std::int64_t end = -1;          // -1: to the last
   std::int64_t row_divisor = -1;  // of a loss that averages over its last axis; -1: that axis
-  bool raw = false;       // sums over elements, even for a loss that averages over its last axis: see per_row
-  Accumulator initial;    // what the blocks are added to, one by one
+  bool raw = false;               // sums over elements, even for a loss that averages over its last axis: see per_row
+  Accumulator initial;            // what the blocks are added to, one by one
   int threads = 0;
   Interrupt interrupt;
 };
@@ -93,8 +93,10 @@ struct ElementwiseGradients {
 /// Turns raw sums over elements into sums over rows of `classes` elements, each divided by `divisor`.
 void per_row(Accumulator& total, std::int64_t classes, std::int64_t divisor);
 
-/// The gradient of Σ weight loss for the weight: (loss - offset) times upstream and scale. The loss is taken without its weight.
-[[nodiscard]] BadValue weight_gradient(const ElementwiseCall& call, const ArrayView* upstream, double scale, double offset, const Output& out);
+/// The gradient of Σ weight loss for the weight: (loss - offset) times upstream and scale. The loss is taken without its
+/// weight.
+[[nodiscard]] BadValue weight_gradient(const ElementwiseCall& call, const ArrayView* upstream, double scale, double offset,
+                                       const Output& out);
 
 /// Elements of a block of an elementwise pass: a stream that is fed whole blocks has the bits of the whole.
 inline constexpr std::int64_t elementwise_block = 4096;
@@ -106,8 +108,8 @@ inline constexpr std::int64_t elementwise_block = 4096;
 [[nodiscard]] double gradient_scale(const ElementwiseCall& call, Reduction reduction);
 
 /// Checks shapes; computes in double if any operand is double.
-[[nodiscard]] ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<ArrayView> operands, const ArrayView* weight,
-                                           int threads, const Interrupt& interrupt);
+[[nodiscard]] ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<ArrayView> operands,
+                                           const ArrayView* weight, int threads, const Interrupt& interrupt);
 
 [[nodiscard]] ElementwiseGradients checked_gradients(const ElementwiseCall& call, std::initializer_list<Output> grads,
                                                      Reduction reduction);
@@ -164,7 +166,8 @@ struct RowCallStorage {
   ArrayView target_view;
 
   template <class T>
-  RowCallStorage(const CrossEntropyLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads, const Interrupt& interrupt)
+  RowCallStorage(const CrossEntropyLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
+                 const Interrupt& interrupt)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::cross_entropy;
     call.weight = loss.weight;
@@ -174,7 +177,8 @@ struct RowCallStorage {
   }
 
   template <class T>
-  RowCallStorage(const NLLLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads, const Interrupt& interrupt)
+  RowCallStorage(const NLLLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
+                 const Interrupt& interrupt)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::nll;
     call.weight = loss.weight;

@@ -18,7 +18,7 @@ enum class Domain : std::uint8_t { real, probability, non_negative };
 template <class L, class M>
 struct Param {
   const char* name;
-  M L::*field;
+  M L::* field;
 };
 
 /// One element of a loss: its value, its derivative for each differentiable operand, and the second derivatives.

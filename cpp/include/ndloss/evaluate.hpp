@@ -20,7 +20,7 @@ struct Options {
   Reduction reduction = Reduction::mean;
   const ArrayView* weight = nullptr;  // one per element, multiplies the loss of an elementwise loss
   int threads = 0;                    // 0: get_num_threads()
-  Interrupt interrupt;
+  Interrupt interrupt = {};
 };
 
 // ---- elementwise losses, shipped or a program's own ----
@@ -58,7 +58,8 @@ double value_and_gradient(const L& loss, std::initializer_list<ArrayView> operan
 
 /// The reduced loss; its gradient for the first operand goes to `grad`.
 template <ElementwiseLoss L, class T, std::size_t N>
-double value_and_gradient(const L& loss, std::initializer_list<ArrayView> operands, std::span<T, N> grad, const Options& options = {}) {
+double value_and_gradient(const L& loss, std::initializer_list<ArrayView> operands, std::span<T, N> grad,
+                          const Options& options = {}) {
   return value_and_gradient(loss, operands, {Output(grad)}, options);
 }
 
@@ -69,7 +70,8 @@ template <class L>
 concept RowLoss = IndexIn<L, RowLosses>::value < RowLosses::size;
 
 template <RowLoss L, class T>
-[[nodiscard]] Accumulator accumulate(const L& loss, const RowsView<T>& input, const ArrayView& target, const Options& options = {}) {
+[[nodiscard]] Accumulator accumulate(const L& loss, const RowsView<T>& input, const ArrayView& target,
+                                     const Options& options = {}) {
   const RowCallStorage call(loss, input, target, options.threads, options.interrupt);
   const Accumulator total = accumulate(call.call);
   throw_if_bad_row(total.bad, L::name, input.classes);
@@ -83,7 +85,8 @@ template <RowLoss L, class T>
 
 /// One number per row.
 template <RowLoss L, class T, class U, std::size_t N>
-void evaluate(const L& loss, const RowsView<T>& input, const ArrayView& target, std::span<U, N> out, const Options& options = {}) {
+void evaluate(const L& loss, const RowsView<T>& input, const ArrayView& target, std::span<U, N> out,
+              const Options& options = {}) {
   const RowCallStorage call(loss, input, target, options.threads, options.interrupt);
   throw_if_bad_row(map(call.call, Output(out)).bad, L::name, input.classes);
 }

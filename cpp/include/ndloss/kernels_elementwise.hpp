@@ -145,7 +145,8 @@ NDLOSS_INLINE Lane<T> element(const L& loss, const ElementwiseBlock<T>& block, s
 template <unsigned P, class L, class T>
 NDLOSS_INLINE std::uint32_t whole_run(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, int l,
                                       WideLanes<T>& all) {
-  const Lane<T> lane = pairwise<run>([&](int r) __attribute__((always_inline)) { return element<P>(loss, block, i + l + r * lanes, true); });
+  const Lane<T> lane =
+      pairwise<run>([&](int r) __attribute__((always_inline)) { return element<P>(loss, block, i + l + r * lanes, true); });
   add_run<P, L>(all, l, lane);
   return lane.bad;
 }
@@ -207,7 +208,8 @@ template <class L, class T>
     for (int k = 0; k < L::operands; ++k) {
       const T x = block.operand[k][i];
       if (!in_domain(L::domains[k], x)) {
-        return {.index = i, .value = std::bit_cast<std::uint64_t>(static_cast<double>(x)), .operand = static_cast<std::int8_t>(k)};
+        return {
+            .index = i, .value = std::bit_cast<std::uint64_t>(static_cast<double>(x)), .operand = static_cast<std::int8_t>(k)};
       }
     }
   }

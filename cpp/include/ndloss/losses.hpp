@@ -20,21 +20,19 @@ struct TypeList {
 };
 
 /// Losses of one element at a time, and the activations that are maps of one element.
-using ElementwiseLosses = TypeList<
-    MSELoss,                     //
-    BCELoss,                     //
-    BCEWithLogitsLoss,           //
-    BCEWithLogitsPosWeightLoss,  //
-    MultiLabelSoftMarginLoss,    //
-    Sigmoid,                     //
-    LogSigmoid                   //
-    >;
+using ElementwiseLosses = TypeList<MSELoss,                     //
+                                   BCELoss,                     //
+                                   BCEWithLogitsLoss,           //
+                                   BCEWithLogitsPosWeightLoss,  //
+                                   MultiLabelSoftMarginLoss,    //
+                                   Sigmoid,                     //
+                                   LogSigmoid                   //
+                                   >;
 
 /// Losses of one row of classes at a time.
-using RowLosses = TypeList<
-    CrossEntropyLoss,  //
-    NLLLoss            //
-    >;
+using RowLosses = TypeList<CrossEntropyLoss,  //
+                           NLLLoss            //
+                           >;
 
 template <class L, class List>
 struct IndexIn;

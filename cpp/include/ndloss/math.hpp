@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "ndloss/inline.hpp"
 
@@ -33,7 +34,8 @@ struct Real<float> {
   static constexpr int exp_bias = 64;          // keeps 2^(k + bias) normal for every k of a non-positive argument
   static constexpr float unbias = 0x1p-64F;
   static constexpr float exp_tail[] = {0x1.fffffcp-2F, 0x1.555492p-3F, 0x1.5558f2p-5F, 0x1.1239e2p-7F, 0x1.6a2430p-10F};
-  static constexpr float log_tail[] = {0x1.5555a2p-2F, -0x1.000082p-2F, 0x1.996ae4p-3F, -0x1.54dd28p-3F, 0x1.284c6ep-3F, -0x1.0e1132p-3F, 0x1.b1781cp-4F, -0x1.7a33d0p-5F};
+  static constexpr float log_tail[] = {0x1.5555a2p-2F, -0x1.000082p-2F, 0x1.996ae4p-3F, -0x1.54dd28p-3F,
+                                       0x1.284c6ep-3F, -0x1.0e1132p-3F, 0x1.b1781cp-4F, -0x1.7a33d0p-5F};
 };
 
 template <>
@@ -48,10 +50,14 @@ struct Real<double> {
   static constexpr double exp_ceiling = 710.0;
   static constexpr int exp_bias = 512;
   static constexpr double unbias = 0x1p-512;
-  static constexpr double exp_tail[] = {0x1.000000000000ap-1,  0x1.55555555554fap-3,  0x1.555555555087dp-5,  0x1.1111111127bf3p-7,
-                                        0x1.6c16c18429f3fp-10, 0x1.a01a012a5264ap-13, 0x1.a0199a0cad68ap-16, 0x1.71df255ef2651p-19,
-                                        0x1.28ad7293dd837p-22, 0x1.ad7f59f7dfc9cp-26};
-  static constexpr double log_tail[] = {0x1.555555555558dp-2, -0x1.00000000007d6p-2, 0x1.999999998fe0ap-3, -0x1.5555555451eb3p-3, 0x1.24924927d926fp-3, -0x1.00000063fd57fp-3, 0x1.c71c719377f42p-4, -0x1.999973d96f2fap-4, 0x1.745cd7ad994d5p-4, -0x1.5558fda9874e4p-4, 0x1.3b201e0ca5353p-4, -0x1.246ad0d11c558p-4, 0x1.10195ccea4637p-4, -0x1.ff90a6f6a7623p-5, 0x1.f1be52ed58861p-5, -0x1.ea121419d3d0bp-5, 0x1.a3a30983ccd55p-5, -0x1.eb49b0be3c500p-6, 0x1.110fe26974a4ep-7};
+  static constexpr double exp_tail[] = {
+      0x1.000000000000ap-1,  0x1.55555555554fap-3,  0x1.555555555087dp-5,  0x1.1111111127bf3p-7,  0x1.6c16c18429f3fp-10,
+      0x1.a01a012a5264ap-13, 0x1.a0199a0cad68ap-16, 0x1.71df255ef2651p-19, 0x1.28ad7293dd837p-22, 0x1.ad7f59f7dfc9cp-26};
+  static constexpr double log_tail[] = {
+      0x1.555555555558dp-2,  -0x1.00000000007d6p-2, 0x1.999999998fe0ap-3,  -0x1.5555555451eb3p-3, 0x1.24924927d926fp-3,
+      -0x1.00000063fd57fp-3, 0x1.c71c719377f42p-4,  -0x1.999973d96f2fap-4, 0x1.745cd7ad994d5p-4,  -0x1.5558fda9874e4p-4,
+      0x1.3b201e0ca5353p-4,  -0x1.246ad0d11c558p-4, 0x1.10195ccea4637p-4,  -0x1.ff90a6f6a7623p-5, 0x1.f1be52ed58861p-5,
+      -0x1.ea121419d3d0bp-5, 0x1.a3a30983ccd55p-5,  -0x1.eb49b0be3c500p-6, 0x1.110fe26974a4ep-7};
 };
 
 template <class V>
@@ -163,9 +169,9 @@ NDLOSS_INLINE V product_or_zero(V coefficient, V x) {
 /// e^t = 2^k e^r in its two parts.
 template <class V>
 struct Power {
-  V r;      // |r| <= ln2 / 2
+  V r;       // |r| <= ln2 / 2
   V r_lost;  // what the rounding of r lost; the compiler drops it where nobody asks
-  V scale;  // 2^(k + offset)
+  V scale;   // 2^(k + offset)
 };
 
 /// What to add to `t * log2e` so that the integer part of the sum, shifted into the exponent, is 2^(k + offset).
@@ -227,11 +233,18 @@ NDLOSS_INLINE V exp(V x) {
   return exp_scaled(t, magic) * select(grows, V(1) / R::unbias, R::unbias);
 }
 
+/// a - b on the bits of floating numbers, which wraps.
+template <class V>
+NDLOSS_INLINE Int<V> bits_difference(Int<V> a, Int<V> b) {
+  using U = std::make_unsigned_t<Int<V>>;
+  return static_cast<Int<V>>(static_cast<U>(a) - static_cast<U>(b));
+}
+
 /// The exponent i and the rest f of x = 2^i (1 + f) with f in [-1/4, 1/2), for a normal positive x given by its bits.
 template <class V>
 NDLOSS_INLINE Int<V> exponent_field(Int<V> x) {
   constexpr Int<V> three_quarters = std::bit_cast<Int<V>>(V(0.75));
-  return (x - three_quarters) & (~Int<V>(0) << Real<V>::mantissa_bits);
+  return bits_difference<V>(x, three_quarters) & (~Int<V>(0) << Real<V>::mantissa_bits);
 }
 
 /// An exponent field (a multiple of 2^mantissa_bits) as a floating number.
@@ -242,7 +255,8 @@ NDLOSS_INLINE V exponent_value(Int<V> field) {
   } else {
     // AVX2 has no conversion of 64-bit integers: put the biased exponent into the mantissa of 2^52 instead.
     constexpr std::int64_t bias = 2048;
-    const std::int64_t biased = static_cast<std::int64_t>(static_cast<std::uint64_t>(field + (bias << 52)) >> 52);
+    const std::int64_t biased =
+        static_cast<std::int64_t>((static_cast<std::uint64_t>(field) + (static_cast<std::uint64_t>(bias) << 52)) >> 52);
     constexpr std::int64_t two52 = std::bit_cast<std::int64_t>(0x1p52);
     return from_bits<V>(two52 | biased) - V(0x1p52 + bias);
   }
@@ -291,7 +305,7 @@ NDLOSS_INLINE V log(V x) {
   constexpr V scale = V(Int<V>(1) << (R::mantissa_bits + 1));
   const Int<V> b = bits(select(tiny, x * scale, x));
   const Int<V> field = exponent_field<V>(b);
-  const V f = from_bits<V>(b - field) - V(1);
+  const V f = from_bits<V>(bits_difference<V>(b, field)) - V(1);
   const V i = exponent_value<V>(field) - select(tiny, V(R::mantissa_bits + 1), V(0));
   const Pair<V> parts = log_compose(i, f, V(0));
   const V finite = parts.head + parts.tail;
@@ -303,8 +317,8 @@ template <class V>
 NDLOSS_INLINE V log1p_finite(V x) {
   const Int<V> field = exponent_field<V>(bits(V(1) + x));
   // 2^-i times x by its exponent, so that 1 + f = 2^-i (1 + x) keeps the bits of x that 1 + x has lost; the sum is exact.
-  const V scaled = from_bits<V>(bits(x) - field);
-  const V four_scaled = from_bits<V>(std::bit_cast<Int<V>>(V(4)) - field);
+  const V scaled = from_bits<V>(bits_difference<V>(bits(x), field));
+  const V four_scaled = from_bits<V>(bits_difference<V>(std::bit_cast<Int<V>>(V(4)), field));
   const V f = scaled + fma(V(0.25), four_scaled, V(-1));
   const Pair<V> parts = log_compose(exponent_value<V>(field), f, V(0));
   return parts.head + parts.tail;
@@ -328,7 +342,7 @@ NDLOSS_INLINE double log1p_wide(double x) {
     const V high = static_cast<V>(x);
     const V low = static_cast<V>(x - static_cast<double>(high));
     const Int<V> field = exponent_field<V>(bits(V(1) + high));
-    const V four_scaled = from_bits<V>(std::bit_cast<Int<V>>(V(4)) - field);
+    const V four_scaled = from_bits<V>(bits_difference<V>(std::bit_cast<Int<V>>(V(4)), field));
     const V f = from_bits<V>(bits(high) - field) + fma(V(0.25), four_scaled, V(-1));
     const V correction = V(0.25) * four_scaled * low;
     const Pair<V> parts = log_compose(exponent_value<V>(field), f, fma(-correction, f * (V(1) - f), correction));

@@ -30,9 +30,9 @@ struct SoftmaxLimits<double> {
 template <class V>
 struct SoftmaxReference {
   V max;
-  V shift;  // subtracted from x before the exponential
-  V magic;  // makes the exponential 2^bias e^(x - M)
-  V floor;  // the least argument
+  V shift;         // subtracted from x before the exponential
+  V magic;         // makes the exponential 2^bias e^(x - M)
+  V floor;         // the least argument
   V unscale;       // e^(M - m), ...
   V unscale_tail;  // ... and what it has lost
 
