@@ -5,9 +5,17 @@ Classes as in torch.nn (`CrossEntropyLoss`), functions in `ndloss.functional`, g
 """
 
 from ndloss import activations as _activations
+from ndloss import binary as _binary
 from ndloss import classification as _classification
+from ndloss import distances as _distances
+from ndloss import distribution as _distribution
+from ndloss import embedding as _embedding
 from ndloss import functional
+from ndloss import linear as _linear
+from ndloss import margins as _margins
+from ndloss import ranking as _ranking
 from ndloss import regression as _regression
+from ndloss import sequence as _sequence
 from ndloss._accumulator import LossAccumulator
 from ndloss._check import BroadcastWarning
 from ndloss._core import version as __version__
@@ -22,8 +30,30 @@ from ndloss._runtime import (
     show_config,
 )
 from ndloss.activations import *  # noqa: F403
+from ndloss.binary import *  # noqa: F403
 from ndloss.classification import *  # noqa: F403
+from ndloss.distances import *  # noqa: F403
+from ndloss.distribution import *  # noqa: F403
+from ndloss.embedding import *  # noqa: F403
+from ndloss.linear import *  # noqa: F403
+from ndloss.margins import *  # noqa: F403
+from ndloss.ranking import *  # noqa: F403
 from ndloss.regression import *  # noqa: F403
+from ndloss.sequence import *  # noqa: F403
+
+_FAMILIES = (
+    _activations,
+    _binary,
+    _classification,
+    _distances,
+    _distribution,
+    _embedding,
+    _linear,
+    _margins,
+    _ranking,
+    _regression,
+    _sequence,
+)
 
 __all__ = [
     "BroadcastWarning",
@@ -40,5 +70,5 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "value_and_grad",
-    *(name for module in (_activations, _classification, _regression) for name in module.__all__),
+    *(name for family in _FAMILIES for name in family.__all__),
 ]

@@ -33,6 +33,11 @@ def as_array(function: str, argument: str, value: object) -> tuple[Array, bool]:
     return array, weak
 
 
+def optional(function: str, argument: str, value: object) -> Array | None:
+    """The argument as an array, or None."""
+    return None if value is None else as_array(function, argument, value)[0]
+
+
 def result_dtype(*operands: tuple[Array, bool]) -> np.dtype[Any]:
     """The widest floating dtype among the operands; integers and weak ones take no part; float32 if none is left."""
     widest: np.dtype[Any] | None = None

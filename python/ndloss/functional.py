@@ -1,10 +1,40 @@
 """The functions of ndloss, named as in torch.nn.functional: ``import ndloss.functional as F``."""
 
 from ndloss import activations as _activations
+from ndloss import binary as _binary
 from ndloss import classification as _classification
+from ndloss import distances as _distances
+from ndloss import distribution as _distribution
+from ndloss import embedding as _embedding
+from ndloss import linear as _linear
+from ndloss import margins as _margins
+from ndloss import ranking as _ranking
 from ndloss import regression as _regression
+from ndloss import sequence as _sequence
 from ndloss.activations import *  # noqa: F403
+from ndloss.binary import *  # noqa: F403
 from ndloss.classification import *  # noqa: F403
+from ndloss.distances import *  # noqa: F403
+from ndloss.distribution import *  # noqa: F403
+from ndloss.embedding import *  # noqa: F403
+from ndloss.linear import *  # noqa: F403
+from ndloss.margins import *  # noqa: F403
+from ndloss.ranking import *  # noqa: F403
 from ndloss.regression import *  # noqa: F403
+from ndloss.sequence import *  # noqa: F403
 
-__all__ = [name for module in (_activations, _classification, _regression) for name in module.__all__ if name[0].islower()]
+_FAMILIES = (
+    _activations,
+    _binary,
+    _classification,
+    _distances,
+    _distribution,
+    _embedding,
+    _linear,
+    _margins,
+    _ranking,
+    _regression,
+    _sequence,
+)
+
+__all__ = [name for family in _FAMILIES for name in family.__all__ if name[0].islower()]

@@ -1,0 +1,5 @@
+"""Losses of predicted distributions."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
