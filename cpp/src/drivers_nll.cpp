@@ -21,7 +21,7 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
     losses[r] = 0;
     if (y >= 0) {
       T x;
-      driver.read_one(input_array, offsets.at[input_array][r] + y * walk.class_stride(input_array), x);
+      driver.read_one(input_array, offsets.at(input_array, r) + y * walk.class_stride(input_array), x);
       losses[r] = static_cast<double>(NLLLoss::value(static_cast<T>(rows.labels.weight[r]), x));
     }
   }
@@ -31,7 +31,7 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
     const std::int64_t item = item_size(grad.dtype);
     const std::int64_t stride = walk.class_stride(output_array);
     for (int r = 0; r < count; ++r) {
-      char* to = const_cast<char*>(grad.data) + offsets.at[output_array][r];
+      char* to = const_cast<char*>(grad.data) + offsets.at(output_array, r);
       if (stride == item) {
         std::fill_n(to, walk.classes() * item, char{0});
       } else {

@@ -260,7 +260,7 @@ class SoftmaxDriver {
     tile.classes = size;
     tile.class_stride = tile.target_class_stride = tile.output_class_stride = 1;
     tile.per_class = tile.per_class == nullptr ? nullptr : tile.per_class + begin;
-    const auto address = [&](int k) { return walk.array(k).data + offsets.at[k][0] + begin * walk.class_stride(k); };
+    const auto address = [&](int k) { return walk.array(k).data + offsets.at(k, 0) + begin * walk.class_stride(k); };
     const auto fits = [&](int k) { return in_place<T>(walk, k, offsets, 1).direct; };
     const auto readable = [&](int k) -> const T* {
       if (fits(k)) {
@@ -315,7 +315,7 @@ class SoftmaxDriver {
     T label_input = 0;
     if (labelled) {
       a = static_cast<double>(label_coefficient(rows, 0));
-      base_.read_one(input_array, offsets.at[input_array][0] + rows.labels.label[0] * walk.class_stride(input_array),
+      base_.read_one(input_array, offsets.at(input_array, 0) + rows.labels.label[0] * walk.class_stride(input_array),
                      label_input);
       const double origin = whole.row.max == -math::infinity<double> ? 0.0 : whole.row.max;
       whole.coefficients += a;
@@ -360,7 +360,7 @@ class SoftmaxDriver {
           const Strided& array = walk.array(k);
           const std::int64_t begin = s * row_segment;
           write_line(numbers + k * tile_numbers(), 1, one.tile.classes, array.dtype,
-                     const_cast<char*>(array.data) + offsets.at[k][0] + begin * walk.class_stride(k), walk.class_stride(k),
+                     const_cast<char*>(array.data) + offsets.at(k, 0) + begin * walk.class_stride(k), walk.class_stride(k),
                      numbers + class_arrays * tile_numbers());
         }
       }
@@ -382,7 +382,7 @@ class SoftmaxDriver {
     const T result = static_cast<T>(slope) * rows.scale[0];
     const Strided& array = base_.walk.array(output_array);
     active_pack<T>().unpack[static_cast<int>(array.dtype)](
-        &result, 1, const_cast<char*>(array.data) + offsets.at[output_array][0] + y * base_.walk.class_stride(output_array));
+        &result, 1, const_cast<char*>(array.data) + offsets.at(output_array, 0) + y * base_.walk.class_stride(output_array));
   }
 
   /// Rows so long that each is a parallel job of its own.

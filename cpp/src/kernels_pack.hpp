@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "ndloss/dtype.hpp"
+#include "kernels_transpose.hpp"
 #include "pack_table.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -98,6 +99,8 @@ template <class T>
 constexpr PackTable<T> pack_table_of() {
   PackTable<T> table{};
   if constexpr (!std::is_same_v<T, std::int64_t>) {
+    table.transpose = transpose<T>;
+    table.transpose_back = transpose_back<T>;
     enter<T, float>(table, DType::float32);
     enter<T, double>(table, DType::float64);
     enter<T, Float16>(table, DType::float16);

@@ -16,6 +16,9 @@ template <class T>
 struct PackTable {
   void (*pack[dtypes][2])(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t to_stride);
   void (*unpack[dtypes])(const T* from, std::ptrdiff_t count, void* to);
+  /// A tile of rows of adjacent classes to classes of adjacent rows; not for labels.
+  void (*transpose)(const T* from, std::ptrdiff_t row_stride, std::ptrdiff_t classes, T* to);
+  void (*transpose_back)(const T* from, std::ptrdiff_t classes, T* to, std::ptrdiff_t row_stride);
 };
 
 }  // namespace ndloss

@@ -19,6 +19,33 @@ struct TileRows {
   T scale[tile_rows];
 };
 
+/// The sum of at most tile_rows numbers and what it has lost to rounding: pairwise, in a fixed order.
+inline math::Pair<double> tile_sum(const double* numbers, int rows) {
+  constexpr int half_tile = tile_rows / 2;
+  double padded[tile_rows];
+  if (rows < tile_rows) {
+    for (int r = 0; r < tile_rows; ++r) {
+      padded[r] = r < rows ? numbers[r] : 0.0;
+    }
+    numbers = padded;
+  }
+  double head[half_tile];
+  double tail[half_tile];
+  for (int r = 0; r < half_tile; ++r) {
+    const math::Pair<double> sum = math::two_sum(numbers[r], numbers[r + half_tile]);
+    head[r] = sum.head;
+    tail[r] = sum.tail;
+  }
+  for (int half = half_tile / 2; half > 0; half /= 2) {
+    for (int r = 0; r < half; ++r) {
+      const math::Pair<double> sum = math::two_sum(head[r], head[r + half]);
+      head[r] = sum.head;
+      tail[r] += tail[r + half] + sum.tail;
+    }
+  }
+  return {head[0], tail[0]};
+}
+
 template <class T>
 class RowDriver {
  public:
@@ -54,7 +81,7 @@ class RowDriver {
       for (int r = 0; r < rows; ++r) {
         T g = 1;
         if (wanted->upstream != nullptr) {
-          read_one(upstream_array, offsets.at[upstream_array][r], g);
+          read_one(upstream_array, offsets.at(upstream_array, r), g);
         }
         out.scale[r] = static_cast<T>(wanted->scale * static_cast<double>(g));
       }
@@ -78,9 +105,15 @@ class RowDriver {
       char* to = static_cast<char*>(value.data) + (row - call.begin) * item_size(value.dtype);
       active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
     }
-    for (int r = 0; r < rows; ++r) {
-      part.add(losses[r], call.labels != nullptr ? labels.weight[r] : 1.0);
+    const math::Pair<double> sum = tile_sum(losses, rows);
+    if (call.labels == nullptr || call.weight.empty()) {
+      part.add(sum.head, static_cast<double>(labels.kept));
+    } else {
+      const math::Pair<double> weight = tile_sum(labels.weight, rows);
+      part.add(sum.head, weight.head);
+      part.weight_carry += weight.tail;
     }
+    part.carry += sum.tail;
     part.count += labels.kept;
   }
 

@@ -4,9 +4,13 @@
 namespace ndloss {
 
 bool RowOffsets::even(int k, int rows, std::int64_t& stride) const {
-  stride = rows > 1 ? at[k][1] - at[k][0] : 0;
+  if (uniform_) {
+    stride = stride_[k];
+    return true;
+  }
+  stride = rows > 1 ? table_[k][1] - table_[k][0] : 0;
   for (int r = 2; r < rows; ++r) {
-    if (at[k][r] - at[k][r - 1] != stride) {
+    if (table_[k][r] - table_[k][r - 1] != stride) {
       return false;
     }
   }
@@ -69,36 +73,36 @@ void RowWalk::complete() {
 
 RowOffsets RowWalk::offsets(std::int64_t row, int count) const {
   RowOffsets result;
-  if (layout_.ndim <= 1) {
-    for (int k = 0; k < row_arrays; ++k) {
-      if (!present(k)) {
-        continue;
-      }
-      const std::int64_t stride = layout_.ndim == 1 ? arrays_[k].strides[0] : 0;
-      for (int r = 0; r < count; ++r) {
-        result.at[k][r] = (row + r) * stride;
-      }
-    }
+  const int last = layout_.ndim - 1;
+  if (last < 0) {
     return result;
   }
   std::int64_t index[max_dims];
   std::int64_t left = row;
-  for (int d = layout_.ndim - 1; d >= 0; --d) {
+  for (int d = last; d > 0; --d) {
     index[d] = left % layout_.shape[d];
     left /= layout_.shape[d];
   }
+  index[0] = left;
+  if (index[last] + count <= layout_.shape[last]) {
+    for (int k = 0; k < row_arrays; ++k) {
+      result.stride_[k] = arrays_[k].strides[last];
+      for (int d = 0; d <= last; ++d) {
+        result.first_[k] += index[d] * arrays_[k].strides[d];
+      }
+    }
+    return result;
+  }
+  result.uniform_ = false;
   for (int r = 0; r < count; ++r) {
     for (int k = 0; k < row_arrays; ++k) {
-      if (!present(k)) {
-        continue;
-      }
       std::int64_t offset = 0;
-      for (int d = 0; d < layout_.ndim; ++d) {
+      for (int d = 0; d <= last; ++d) {
         offset += index[d] * arrays_[k].strides[d];
       }
-      result.at[k][r] = offset;
+      result.table_[k][r] = offset;
     }
-    for (int d = layout_.ndim - 1; d >= 0 && ++index[d] == layout_.shape[d] && d > 0; --d) {
+    for (int d = last; d >= 0 && ++index[d] == layout_.shape[d] && d > 0; --d) {
       index[d] = 0;
     }
   }

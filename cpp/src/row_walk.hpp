@@ -26,11 +26,19 @@ inline constexpr int class_arrays = 5;
 inline constexpr int row_arrays = 7;
 
 /// Where the rows of a tile stand in each array, in bytes from its start.
-struct RowOffsets {
-  std::int64_t at[row_arrays][tile_rows];
+class RowOffsets {
+ public:
+  [[nodiscard]] std::int64_t at(int k, int r) const { return uniform_ ? first_[k] + r * stride_[k] : table_[k][r]; }
 
   /// Whether the rows of array k are evenly spaced, and by how many bytes.
   [[nodiscard]] bool even(int k, int rows, std::int64_t& stride) const;
+
+ private:
+  friend class RowWalk;
+  bool uniform_ = true;  // evenly spaced in every array; the table is not filled then
+  std::int64_t first_[row_arrays] = {};
+  std::int64_t stride_[row_arrays] = {};
+  std::int64_t table_[row_arrays][tile_rows];
 };
 
 /// Arrays laid out by rows: C order of the input's dimensions without the class axis.
@@ -84,7 +92,7 @@ template <class T>
 TileNumbers<T> in_place(const RowWalk& walk, int k, const RowOffsets& offsets, int rows) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
   const Strided& array = walk.array(k);
-  const char* base = array.data + offsets.at[k][0];
+  const char* base = array.data + offsets.at(k, 0);
   const std::int64_t class_stride = walk.class_stride(k);
   std::int64_t row_stride = 0;
   const bool native = array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(base) % sizeof(T) == 0;
@@ -111,14 +119,21 @@ void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, 
   const auto copy = active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
   std::int64_t row_stride = 0;
   if (walk.across() && rows == tile_rows && offsets.even(k, rows, row_stride)) {
+    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+    const char* base = array.data + offsets.at(k, 0);
+    const bool native = array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(base) % sizeof(T) == 0;
+    if (native && walk.class_stride(k) == size && row_stride % size == 0) {
+      active_pack<T>().transpose(reinterpret_cast<const T*>(base), row_stride / size, walk.classes(), tile.data);
+      return;
+    }
     for (std::int64_t c = 0; c < walk.classes(); ++c) {
-      copy(array.data + offsets.at[k][0] + c * walk.class_stride(k), row_stride, rows, tile.data + c * tile.class_stride, 1);
+      copy(array.data + offsets.at(k, 0) + c * walk.class_stride(k), row_stride, rows, tile.data + c * tile.class_stride, 1);
     }
     return;
   }
   const int lanes = walk.across() ? tile_rows : rows;
   for (int r = 0; r < lanes; ++r) {
-    copy(array.data + offsets.at[k][r < rows ? r : 0], walk.class_stride(k), walk.classes(), tile.data + r * tile.row_stride,
+    copy(array.data + offsets.at(k, r < rows ? r : 0), walk.class_stride(k), walk.classes(), tile.data + r * tile.row_stride,
          tile.class_stride);
   }
 }
@@ -151,9 +166,17 @@ void write_line(const T* from, std::ptrdiff_t step, std::int64_t count, DType dt
 template <class T>
 void unpack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, const TileNumbers<T>& tile, T* line) {
   const Strided& array = walk.array(k);
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  std::int64_t row_stride = 0;
+  if (walk.across() && rows == tile_rows && array.dtype == dtype_of<T>() && walk.class_stride(k) == size &&
+      offsets.even(k, rows, row_stride)) {
+    T* to = reinterpret_cast<T*>(const_cast<char*>(array.data) + offsets.at(k, 0));
+    active_pack<T>().transpose_back(tile.data, walk.classes(), to, row_stride / size);
+    return;
+  }
   for (int r = 0; r < rows; ++r) {
     write_line(tile.data + r * tile.row_stride, tile.class_stride, walk.classes(), array.dtype,
-               const_cast<char*>(array.data) + offsets.at[k][r], walk.class_stride(k), line);
+               const_cast<char*>(array.data) + offsets.at(k, r), walk.class_stride(k), line);
   }
 }
 

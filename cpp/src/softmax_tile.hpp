@@ -12,7 +12,7 @@ namespace ndloss {
 inline constexpr int tile_rows = 32;
 
 /// Below this many classes the lanes run across rows, from it on along them.
-inline constexpr std::ptrdiff_t short_row = 64;
+inline constexpr std::ptrdiff_t short_row = 256;
 
 /// A longer row is folded in segments of this many classes, anchored at class 0.
 inline constexpr std::ptrdiff_t row_segment = 1 << 16;

@@ -16,6 +16,9 @@ namespace ndloss {
 
 inline constexpr int max_operands = 4;
 
+/// How far ahead of its loads a pass asks memory for what comes.
+inline constexpr std::ptrdiff_t prefetch_bytes = 4096;
+
 /// One block of an elementwise pass.
 template <class T>
 struct ElementwiseBlock {
@@ -227,6 +230,17 @@ template <class L, class T>
   return sum;
 }
 
+/// Asks for what a later step reads: while one step computes, memory is not to wait.
+template <class L, class T>
+NDLOSS_INLINE void prefetch_step(const ElementwiseBlock<T>& block, std::ptrdiff_t i) {
+  constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
+  for (int k = 0; k < L::operands; ++k) {
+    for (std::ptrdiff_t j = 0; j < std::ptrdiff_t{lanes} * run; j += line) {
+      __builtin_prefetch(block.operand[k] + i + prefetch_bytes / static_cast<std::ptrdiff_t>(sizeof(T)) + j);
+    }
+  }
+}
+
 template <class L, unsigned P, class T>
 BlockResult pass(const void* loss_pointer, const ElementwiseBlock<T>& given) {
   const L loss = *static_cast<const L*>(loss_pointer);
@@ -243,6 +257,7 @@ BlockResult pass(const void* loss_pointer, const ElementwiseBlock<T>& given) {
   std::ptrdiff_t i = 0;
   for (; i + step <= block.size; i += step) {
     std::uint32_t seen = 0;
+    prefetch_step<L>(block, i);
 #pragma omp simd reduction(| : seen)
     for (int l = 0; l < lanes; ++l) {
       seen |= whole_run<P>(loss, block, i, l, all);
