@@ -49,7 +49,7 @@ struct Part {
 /// Blocks of which the parts are kept at a time, and after which the interrupt hook is asked.
 inline constexpr std::int64_t slice_blocks = 4096;
 
-/// Blocks that a thread takes at a time.
+/// Blocks that a thread takes at a time, at most; fewer where there are few, so that every thread has its share.
 inline constexpr std::int64_t task_blocks = 16;
 
 /// Numbers for each thread's packed operands, aligned to cache lines, not initialised.
@@ -85,16 +85,17 @@ Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, c
       interrupt.check();
     }
     const std::int64_t count = std::min(slice, blocks - first);
+    const std::int64_t each = threads == 1 ? count : std::clamp<std::int64_t>(count / (8 * threads), 1, task_blocks);
     auto task = [&](std::int64_t index, int thread) {
-      const std::int64_t begin = index * task_blocks;
-      const std::int64_t end = std::min(begin + task_blocks, count);
+      const std::int64_t begin = index * each;
+      const std::int64_t end = std::min(begin + each, count);
       for (std::int64_t block = begin; block < end; ++block) {
         Part& part = parts[static_cast<std::size_t>(block)];
         part = Part{};
         bad[static_cast<std::size_t>(thread)].merge(body(first + block, thread, part));
       }
     };
-    parallel_for((count + task_blocks - 1) / task_blocks, threads, task);
+    parallel_for((count + each - 1) / each, threads, task);
     for (std::int64_t block = 0; block < count; ++block) {
       total += parts[static_cast<std::size_t>(block)].whole();
     }

@@ -15,11 +15,16 @@ constexpr double logit_cost = 0.5;
 /// Above this many classes the segments of one row run in parallel, up to it the rows do.
 constexpr std::int64_t parallel_row = 4 * row_segment;
 
-/// Rows of a block: a function of the number of classes alone, and a multiple of every tile.
+/// Rows of a tile: a function of the number of classes alone.
+std::int64_t rows_per_tile(std::int64_t classes) {
+  return classes < short_row ? tile_rows : std::clamp<std::int64_t>(4096 / classes, 1, tile_rows);
+}
+
+/// Rows of a block: a function of the number of classes alone, and whole tiles.
 std::int64_t rows_per_block(std::int64_t classes) {
-  constexpr std::int64_t logits = 8192;
-  return std::clamp<std::int64_t>(logits / std::max<std::int64_t>(classes, 1) / tile_rows * tile_rows, tile_rows,
-                                  8 * tile_rows);
+  constexpr std::int64_t logits = 16384;
+  const std::int64_t tile = rows_per_tile(classes);
+  return std::clamp<std::int64_t>(logits / std::max<std::int64_t>(classes, 1) / tile, 1, 8) * tile;
 }
 
 /// What is the same for every row of a call: coefficients per class, smoothing.
@@ -128,10 +133,7 @@ class SoftmaxDriver {
   }
 
  private:
-  [[nodiscard]] std::int64_t tile_height() const {
-    const std::int64_t classes = base_.walk.classes();
-    return base_.walk.across() ? tile_rows : std::clamp<std::int64_t>(4096 / classes, 1, tile_rows);
-  }
+  [[nodiscard]] std::int64_t tile_height() const { return rows_per_tile(base_.walk.classes()); }
 
   /// Numbers of one array's tile in scratch.
   [[nodiscard]] std::int64_t tile_numbers() const {
@@ -259,6 +261,7 @@ class SoftmaxDriver {
     tile.rows = 1;
     tile.classes = size;
     tile.class_stride = tile.target_class_stride = tile.output_class_stride = 1;
+    tile.row_stride = size;  // where the next segment begins
     tile.per_class = tile.per_class == nullptr ? nullptr : tile.per_class + begin;
     const auto address = [&](int k) { return walk.array(k).data + offsets.at(k, 0) + begin * walk.class_stride(k); };
     const auto fits = [&](int k) { return in_place<T>(walk, k, offsets, 1).direct; };

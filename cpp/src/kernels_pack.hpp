@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
-#include "ndloss/dtype.hpp"
 #include "kernels_transpose.hpp"
+#include "ndloss/dtype.hpp"
 #include "pack_table.hpp"
 
 namespace ndloss::NDLOSS_ISA {

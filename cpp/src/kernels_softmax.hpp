@@ -64,22 +64,6 @@ NDLOSS_INLINE RowLane<T> widened(const RowTerms<T>& terms) {
   return {widen(terms.rest), terms.maxima, terms.coefficients, terms.distance};
 }
 
-template <class T>
-struct RowLaneMemory {
-  WideMemory<T> rest;
-  TallyLanes<T> maxima;
-  TallyLanes<T> coefficients;
-  TallyLanes<T> distance;
-
-  NDLOSS_INLINE RowLane<T> get(int l) const { return {rest.get(l), maxima.get(l), coefficients.get(l), distance.get(l)}; }
-  NDLOSS_INLINE void set(int l, const RowLane<T>& lane) {
-    rest.set(l, lane.rest);
-    maxima.set(l, lane.maxima);
-    coefficients.set(l, lane.coefficients);
-    distance.set(l, lane.distance);
-  }
-};
-
 /// Where class c of row r stands; the stride that the lanes run along is 1.
 template <Direction D>
 NDLOSS_INLINE std::ptrdiff_t offset(std::ptrdiff_t row_stride, std::ptrdiff_t class_stride, std::ptrdiff_t c,
@@ -479,27 +463,45 @@ NDLOSS_INLINE void observe_run(const SoftmaxTile<T>& tile, const SoftmaxReferenc
       l, pairwise<run / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
 }
 
+/// Groups of lanes that the last classes of a row, fewer than a step, are taken by.
+inline constexpr int part = run / 2;
+
 template <Coefficients K, SoftmaxJob J, class T>
-NDLOSS_INLINE void observe_one(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c, int l,
-                               std::ptrdiff_t r, bool keep, RowLaneMemory<T>& memory) {
-  memory.set(l, memory.get(l) + widened(observe<Direction::along, K, J>(tile, reference, c, r, keep)));
+NDLOSS_INLINE void observe_part(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, int first, int l, int count,
+                                RowSums<T>& sums) {
+  const auto one = [&](int k) __attribute__((always_inline)) {
+    const int c = first + l + k * lanes;
+    return observe<Direction::along, K, J>(tile, reference, c, 0, c < count);
+  };
+  sums.template add<K>(
+      l, pairwise<part / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
 }
 
-/// The last classes of a row, fewer than the lanes, copied out so that they run through the same lanes as all others.
+/// The last classes of a row copied out, so that whole groups can be read.
 template <class T>
 struct RowRemainder {
-  T input[lanes];
-  T target[lanes];
-  T per_class[lanes];
-  T output[lanes];
+  static constexpr int room = lanes * run;
+  T input[room];
+  T target[room];
+  T per_class[room];
+  T output[room];
   SoftmaxTile<T> tile;
 
   NDLOSS_INLINE RowRemainder(const SoftmaxTile<T>& whole, std::ptrdiff_t r, std::ptrdiff_t first, int count) : tile(whole) {
-    for (int l = 0; l < lanes; ++l) {
-      const std::ptrdiff_t c = first + (l < count ? l : 0);
-      input[l] = whole.input[r * whole.row_stride + c];
-      target[l] = whole.target == nullptr ? T(0) : whole.target[r * whole.target_row_stride + c];
-      per_class[l] = whole.per_class == nullptr ? T(0) : whole.per_class[c];
+    const auto take = [&](const T* from, T* to) __attribute__((always_inline)) {
+      for (int l = 0; l < count; ++l) {
+        to[l] = from[l];
+      }
+      for (int l = count; l % (lanes * part) != 0; ++l) {
+        to[l] = from[0];
+      }
+    };
+    take(whole.input + r * whole.row_stride + first, input);
+    if (whole.target != nullptr) {
+      take(whole.target + r * whole.target_row_stride + first, target);
+    }
+    if (whole.per_class != nullptr) {
+      take(whole.per_class + first, per_class);
     }
     tile.input = input;
     tile.target = target;
@@ -515,36 +517,29 @@ template <Coefficients K, SoftmaxJob J, class T>
   const SoftmaxTile<T> tile = given;
   constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
   std::ptrdiff_t c = 0;
+  const T* ahead = tile.input + (r + tile.rows) * tile.row_stride;  // the same row of the next tile
   for (; c + step <= end; c += step) {
+    for (std::ptrdiff_t j = 0; j < step; j += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
+      __builtin_prefetch(ahead + c + j);
+    }
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       observe_run<K, J>(tile, reference, c, l, r, sums);
     }
   }
   if (c < end) {
-    RowLaneMemory<T> memory;
-    for (; c + lanes <= end; c += lanes) {
+    const int count = static_cast<int>(end - c);
+    const RowRemainder<T> rest(tile, r, c, count);
+    for (int first = 0; first < count; first += lanes * part) {
 #pragma omp simd
       for (int l = 0; l < lanes; ++l) {
-        observe_one<K, J>(tile, reference, c + l, l, r, true, memory);
+        observe_part<K, J>(rest.tile, reference, first, l, count, sums);
       }
     }
-    if (c < end) {
-      const int count = static_cast<int>(end - c);
-      const RowRemainder<T> rest(tile, r, c, count);
-#pragma omp simd
-      for (int l = 0; l < lanes; ++l) {
-        observe_one<K, J>(rest.tile, reference, l, l, 0, l < count, memory);
+    if constexpr (stores(J)) {
+      for (int l = 0; l < count; ++l) {
+        tile.output[r * tile.output_row_stride + c + l] = rest.output[l];
       }
-      if constexpr (stores(J)) {
-        for (int l = 0; l < count; ++l) {
-          tile.output[r * tile.output_row_stride + c + l] = rest.output[l];
-        }
-      }
-    }
-#pragma omp simd
-    for (int l = 0; l < lanes; ++l) {
-      sums.template add<K>(l, memory.get(l));
     }
   }
 }

@@ -121,7 +121,8 @@ void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, 
   if (walk.across() && rows == tile_rows && offsets.even(k, rows, row_stride)) {
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
     const char* base = array.data + offsets.at(k, 0);
-    const bool native = array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(base) % sizeof(T) == 0;
+    const bool native =
+        array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(base) % sizeof(T) == 0;
     if (native && walk.class_stride(k) == size && row_stride % size == 0) {
       active_pack<T>().transpose(reinterpret_cast<const T*>(base), row_stride / size, walk.classes(), tile.data);
       return;

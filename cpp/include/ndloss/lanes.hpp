@@ -81,18 +81,6 @@ struct TallyLanes {
   }
 };
 
-/// The same for a widened sum.
-template <class T>
-struct WideMemory : TallyLanes<double> {};
-
-template <>
-struct WideMemory<float> {
-  double head[lanes] = {};
-
-  NDLOSS_INLINE Plain get(int l) const { return {head[l]}; }
-  NDLOSS_INLINE void set(int l, const Plain& sum) { head[l] = sum.head; }
-};
-
 /// The lanes of a sum in double, compensated where the terms are doubles.
 template <class T>
 struct WideLanes {
