@@ -162,8 +162,7 @@ NDLOSS_INLINE Product<T> operator+(const Product<T>& a, const Product<T>& b) {
 
 template <class T>
 NDLOSS_INLINE void add_value_run(WideLanes<T>& all, const T* value, int l) {
-  all.add(l, widen(pairwise<run>(
-                 [&](int r) __attribute__((always_inline)) { return Tally<T>{value[l + r * lanes], T(0)}; })));
+  all.add(l, widen(pairwise<run>([&](int r) __attribute__((always_inline)) { return Tally<T>{value[l + r * lanes], T(0)}; })));
 }
 
 template <class T>
@@ -291,7 +290,9 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
 /// The kernels of loss L in compute type T, for the table of this ISA or for a program's own loss.
 template <class L, class T>
 inline constexpr ElementwiseKernels<T> elementwise_kernels = {
-    .sum = sum_pass<L, folds<L> ? folded_value : whole_value, T>,
+    .sum = sum_pass < L,
+    folds<L> ? folded_value : whole_value,
+    T >,
     .map = map_pass<L, T>,
     .gradient = sum_pass<L, (folds<L> ? folded_value : whole_value) | first_gradient, T>,
     .gradients = sum_pass<L, (folds<L> ? folded_value : whole_value) | (L::inputs > 1 ? all_gradients : first_gradient), T>,
