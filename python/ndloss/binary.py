@@ -125,7 +125,7 @@ class BCELoss(Loss):
     >>> import numpy as np, ndloss as nl
     >>> p, y = np.array([0.9, 0.2, 0.5], np.float32), np.array([1, 0, 1])
     >>> print(nl.BCELoss()(p, y))
-    0.34055027
+    0.34055042
     """
 
     _parameters = ("weight", "reduction")
@@ -381,7 +381,7 @@ class MultiLabelSoftMarginLoss(Loss):
     >>> x = np.array([[0.5, -2.0, 3.0], [0.0, 1.0, -1.0]], np.float32)
     >>> y = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.5]], np.float32)
     >>> nl.MultiLabelSoftMarginLoss(reduction="none")(x, y)
-    array([0.21653079, 0.60655695], dtype=float32)
+    array([0.21653078, 0.60655683], dtype=float32)
     """
 
     _parameters = ("weight", "reduction")
@@ -500,7 +500,7 @@ class SoftMarginLoss(Loss):
     >>> import numpy as np, ndloss as nl
     >>> x, y = np.array([0.5, -2.0, 3.0], np.float32), np.array([1, -1, -1])
     >>> nl.SoftMarginLoss(reduction="none")(x, y)
-    array([0.474077  , 0.12692802, 3.0485873 ], dtype=float32)
+    array([0.474077 , 0.126928 , 3.0485873], dtype=float32)
     """
 
     _parameters = ("reduction",)
