@@ -296,7 +296,7 @@ CASES: tuple[LossCase, ...] = (
             "reduction": (*REDUCTIONS, "batchmean"),
         },
         draw=samples_elementwise.draw_kl_div,
-        domain={"input": LOG_PROBABILITIES, "target": UNIT},
+        domain={"input": Domain(-20, 0), "target": Domain(0, 1)},
         differentiable=("input", "target"),
         constructor=("reduction", "log_target"),
         batch=samples_elementwise.batch_kl_div,

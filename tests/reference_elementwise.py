@@ -97,7 +97,6 @@ def poisson_nll_loss(
     x, y = wide(input), wide(target)
     due = result_dtype(input, target)
     with np.errstate(all="ignore"):
-        # eps is added in the working precision, to which log is very sensitive near -eps and not at all elsewhere.
         shifted = x if log_input else x + wide(eps)
         log_rate = x if log_input else np.log(shifted)
         rate = np.exp(x) if log_input else x
@@ -111,11 +110,15 @@ def poisson_nll_loss(
             large = np.broadcast_to(y > 1, shape)
             parts += [np.where(large, t, WIDE(0)) for t in (y * np.log(y), -y, np.log(y) / 2, LOG_TWO_PI / 2)]
             by_target += [np.where(large, t, WIDE(0)) for t in (np.log(y), 1 / (2 * y))]
-        terms = _total(parts, shape)
+        terms, by_target_total = _total(parts, shape), _total(by_target, shape)
+        if not log_input:
+            # x + eps is rounded, which shifts its logarithm by an eps of the precision, however small the logarithm is.
+            terms = Bounded(terms.value, terms.scale + np.abs(y))
+            by_target_total = Bounded(by_target_total.value, by_target_total.scale + 1)
         value, u = reduced(terms, reduction, terms.value.size, grad_output)
         grads = {
             "input": gradient(u, _total(slopes, shape), x.shape),
-            "target": gradient(u, _total(by_target, shape), y.shape),
+            "target": gradient(u, by_target_total, y.shape),
         }
     return Answer(value, grads, due)
 

@@ -63,17 +63,18 @@ def finished(rng: np.random.Generator, choices: Choices, args: tuple[Array, ...]
     return Sample(choices, args, {"reduction": reduction, **kwargs}, samples.upstream(rng, output, reduction, *args))
 
 
-def _pair_weight(rng: np.random.Generator, dtype: str, choices: Choices) -> Array | None:
+def _pair_weight(rng: np.random.Generator, dtype: str, choices: Choices) -> dict[str, Array]:
+    """Weights of input's shape; none is zero where the mean divides by their sum."""
     if choices["weight"] == "none":
-        return None
-    return samples.positive_weights(
-        rng, PAIR_SHAPES[choices["shape"]][0], dtype if choices["weight"] == "given" else samples._other(dtype)
-    )
+        return {}
+    draw = samples.weights if "delta" in choices else samples.positive_weights
+    name = dtype if choices["weight"] == "given" else samples._other(dtype)
+    return {"weight": draw(rng, PAIR_SHAPES[choices["shape"]][0], name)}
 
 
 def draw_l1(rng: np.random.Generator, dtype: str, choices: Choices) -> Sample:
     x, y = real_pair(rng, dtype, choices)
-    kwargs = samples.option("weight", _pair_weight(rng, dtype, choices))
+    kwargs = _pair_weight(rng, dtype, choices)
     return finished(rng, choices, (x, y), kwargs, np.broadcast_shapes(x.shape, y.shape))
 
 
@@ -84,7 +85,7 @@ def draw_smooth_l1(rng: np.random.Generator, dtype: str, choices: Choices) -> Sa
 
 def draw_huber(rng: np.random.Generator, dtype: str, choices: Choices) -> Sample:
     x, y = real_pair(rng, dtype, choices)
-    kwargs = {"delta": EXPONENTS[choices["delta"]], **samples.option("weight", _pair_weight(rng, dtype, choices))}
+    kwargs = {"delta": EXPONENTS[choices["delta"]], **_pair_weight(rng, dtype, choices)}
     return finished(rng, choices, (x, y), kwargs, np.broadcast_shapes(x.shape, y.shape))
 
 

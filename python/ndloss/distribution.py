@@ -277,7 +277,7 @@ class PoissonNLLLoss(Loss):
     -----
     Gradients for input and target. Nothing is checked: a rate below ``-eps`` gives NaN. A count of 0 contributes nothing times an
     infinite logarithm, and Stirling's term has slope 0 where it is 0: torch gives NaN. Terms cancel; error per element: 2 eps
-    times the sum of their magnitudes.
+    times the sum of their magnitudes, and of the target's without `log_input`.
 
     References
     ----------

@@ -11,7 +11,7 @@ namespace ndloss {
 ///     Full, where y > 1:  + y log y - y + log(2 pi y) / 2,  to d loss / dy  + log y + 1 / (2 y)
 /// Domain: all of R. A count of 0 contributes nothing times an infinite logarithm, where torch gives NaN; where y <= 1
 /// Stirling's term is 0, its slope too (torch: NaN). NaN in, NaN out.
-/// Max error: 2 eps times the sum of the magnitudes of the terms above.
+/// Max error: 2 eps times the sum of the magnitudes of the terms above and, of a rate, of y: x + eps is rounded.
 /// Source: torch.nn.PoissonNLLLoss; J. Stirling, Methodus differentialis (1730).
 template <bool LogInput, bool Full>
 struct PoissonNLL {
