@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 import reference
+import reference_elementwise
 import samples
+import samples_elementwise
 from reference import Answer
 from samples import REDUCTIONS, Array, Choices, Sample
 
@@ -30,6 +32,9 @@ class Domain:
 
 REALS = Domain(-10, 10)
 LOGITS = Domain(-20, 20)
+ANSWERS = Domain(-1, 1, closed=True)
+VARIANCES = Domain(0.01, 10)
+COUNTS = Domain(0, 20)
 UNIT = Domain(0, 1, closed=True)
 PROBABILITIES = Domain(0, 1, closed=True, enforced=True)
 LOG_PROBABILITIES = Domain(-20, 0, closed=True)
@@ -61,6 +66,8 @@ class LossCase:
     # must keep
     distance_to_kink: Callable[..., Array] = no_kinks
     kink_radius: float = 0.0
+    # the same for every operand of a sample by name, where kinks depend on several operands or on options
+    kinks: Callable[[Sample], Mapping[str, Array]] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -229,6 +236,163 @@ CASES: tuple[LossCase, ...] = (
         differentiable=("input",),
         constructor=("dim",),
         allowed=samples.softmax_allowed,
+    ),
+    LossCase(
+        name="l1_loss",
+        class_name="L1Loss",
+        struct_name="L1Loss",
+        reference=reference_elementwise.l1_loss,
+        axes={**samples_elementwise.PAIR_AXES, "weight": ("none", "given", "other dtype"), "reduction": REDUCTIONS},
+        draw=samples_elementwise.draw_l1,
+        domain={"input": REALS, "target": REALS},
+        differentiable=("input", "target", "weight"),
+        constructor=("reduction",),
+        batch=samples_elementwise.batch_reals,
+        kinks=samples_elementwise.kinks_of_difference(""),
+        kink_radius=1e-3,
+    ),
+    LossCase(
+        name="smooth_l1_loss",
+        class_name="SmoothL1Loss",
+        struct_name="SmoothL1Loss",
+        reference=reference_elementwise.smooth_l1_loss,
+        axes={**samples_elementwise.PAIR_AXES, "beta": tuple(samples_elementwise.EXPONENTS), "reduction": REDUCTIONS},
+        draw=samples_elementwise.draw_smooth_l1,
+        domain={"input": REALS, "target": REALS},
+        differentiable=("input", "target"),
+        constructor=("reduction", "beta"),
+        batch=samples_elementwise.batch_reals,
+        kinks=samples_elementwise.kinks_of_difference("beta"),
+        kink_radius=1e-3,
+    ),
+    LossCase(
+        name="huber_loss",
+        class_name="HuberLoss",
+        struct_name="HuberLoss",
+        reference=reference_elementwise.huber_loss,
+        axes={
+            **samples_elementwise.PAIR_AXES,
+            "delta": ("0.5", "1", "inf"),
+            "weight": ("none", "given", "other dtype"),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples_elementwise.draw_huber,
+        domain={"input": REALS, "target": REALS},
+        differentiable=("input", "target", "weight"),
+        constructor=("reduction", "delta"),
+        batch=samples_elementwise.batch_reals,
+        kinks=samples_elementwise.kinks_of_difference("delta"),
+        kink_radius=1e-3,
+    ),
+    LossCase(
+        name="kl_div",
+        class_name="KLDivLoss",
+        struct_name="KLDivLoss",
+        reference=reference_elementwise.kl_div,
+        axes={
+            "shape": tuple(samples_elementwise.PAIR_SHAPES),
+            "kinds": ("float", "other float target"),
+            "log_target": ("no", "yes"),
+            "reduction": (*REDUCTIONS, "batchmean"),
+        },
+        draw=samples_elementwise.draw_kl_div,
+        domain={"input": Domain(-20, 0), "target": Domain(0, 1)},
+        differentiable=("input", "target"),
+        constructor=("reduction", "log_target"),
+        batch=samples_elementwise.batch_kl_div,
+        kinks=samples_elementwise.kinks_of_kl_div,
+        kink_radius=1e-3,
+    ),
+    LossCase(
+        name="poisson_nll_loss",
+        class_name="PoissonNLLLoss",
+        struct_name="PoissonNLLLoss",
+        reference=reference_elementwise.poisson_nll_loss,
+        axes={
+            **samples_elementwise.PAIR_AXES,
+            "input": ("log", "rate"),
+            "full": ("no", "yes"),
+            "eps": ("default", "0.125"),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples_elementwise.draw_poisson,
+        domain={"input": Domain(-5, 5), "target": COUNTS},
+        differentiable=("input", "target"),
+        constructor=("log_input", "full", "eps", "reduction"),
+        batch=samples_elementwise.batch_poisson,
+        allowed=lambda c: c["eps"] == "default" or c["input"] == "rate",
+        kinks=samples_elementwise.kinks_of_poisson,
+        kink_radius=1e-3,
+    ),
+    LossCase(
+        name="gaussian_nll_loss",
+        class_name="GaussianNLLLoss",
+        struct_name="GaussianNLLLoss",
+        reference=reference_elementwise.gaussian_nll_loss,
+        axes={
+            "shape": tuple(samples_elementwise.VARIANCE_SHAPES),
+            "kinds": ("float", "other float var", "int64 target"),
+            "full": ("no", "yes"),
+            "eps": ("default", "0.125"),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples_elementwise.draw_gaussian,
+        domain={"input": REALS, "target": REALS, "var": VARIANCES},
+        differentiable=("input", "target", "var"),
+        constructor=("full", "eps", "reduction"),
+        batch=samples_elementwise.batch_gaussian,
+        kinks=samples_elementwise.kinks_of_gaussian,
+        kink_radius=0.0,
+    ),
+    LossCase(
+        name="soft_margin_loss",
+        class_name="SoftMarginLoss",
+        struct_name="SoftMarginLoss",
+        reference=reference_elementwise.soft_margin_loss,
+        axes={"shape": tuple(samples.SHAPES), "target": samples_elementwise.ANSWERS, "reduction": REDUCTIONS},
+        draw=samples_elementwise.draw_soft_margin,
+        domain={"input": LOGITS, "target": REALS},
+        differentiable=("input",),
+        constructor=("reduction",),
+        batch=samples_elementwise.batch_soft_margin,
+    ),
+    LossCase(
+        name="hinge_embedding_loss",
+        class_name="HingeEmbeddingLoss",
+        struct_name="HingeEmbeddingLoss",
+        reference=reference_elementwise.hinge_embedding_loss,
+        axes={
+            "shape": tuple(samples_elementwise.PAIR_SHAPES),
+            "target": samples_elementwise.ANSWERS,
+            "margin": tuple(samples_elementwise.MARGINS),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples_elementwise.draw_hinge,
+        domain={"input": REALS, "target": REALS},
+        differentiable=("input",),
+        constructor=("margin", "reduction"),
+        batch=samples_elementwise.batch_hinge,
+        kinks=samples_elementwise.kinks_of_hinge,
+        kink_radius=1e-3,
+    ),
+    LossCase(
+        name="margin_ranking_loss",
+        class_name="MarginRankingLoss",
+        struct_name="MarginRankingLoss",
+        reference=reference_elementwise.margin_ranking_loss,
+        axes={
+            "shape": tuple(samples_elementwise.TRIPLE_SHAPES),
+            "target": samples_elementwise.ANSWERS,
+            "margin": tuple(samples_elementwise.MARGINS),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples_elementwise.draw_margin_ranking,
+        domain={"input1": REALS, "input2": REALS, "target": REALS},
+        differentiable=("input1", "input2", "target"),
+        constructor=("margin", "reduction"),
+        batch=samples_elementwise.batch_margin_ranking,
+        kinks=samples_elementwise.kinks_of_margin_ranking,
+        kink_radius=1e-3,
     ),
 )
 CASE: dict[str, LossCase] = {case.name: case for case in CASES}

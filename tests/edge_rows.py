@@ -7,12 +7,27 @@ from __future__ import annotations
 from rows.activations import ACTIVATIONS
 from rows.binary import BINARY, MULTI_LABEL
 from rows.classes import CROSS_ENTROPY, NEGATIVE_LOG
-from rows.refused import CONSTRUCTOR_ROWS, ERROR_ROWS, GRADIENT_ROWS, ConstructorRow, ErrorRow, GradientRow
+from rows.elementwise import (
+    ELEMENTWISE,
+    ELEMENTWISE_CONSTRUCTORS,
+    ELEMENTWISE_ERRORS,
+    ELEMENTWISE_GRADIENTS,
+    ELEMENTWISE_WARNINGS,
+)
+from rows.refused import CONSTRUCTOR_ROWS as REFUSED_CONSTRUCTORS
+from rows.refused import ERROR_ROWS as REFUSED
+from rows.refused import GRADIENT_ROWS as REFUSED_GRADIENTS
+from rows.refused import ConstructorRow, ErrorRow, GradientRow
 from rows.regression import SQUARES
 from rows.row import EdgeRow, WarningRow
-from rows.warned import BROADCAST_MEAN, WARNING_ROWS
+from rows.warned import BROADCAST_MEAN
+from rows.warned import WARNING_ROWS as WARNED
 
-EDGE_ROWS: tuple[EdgeRow, ...] = (*SQUARES, *BINARY, *MULTI_LABEL, *NEGATIVE_LOG, *CROSS_ENTROPY, *ACTIVATIONS)
+EDGE_ROWS: tuple[EdgeRow, ...] = (*SQUARES, *BINARY, *MULTI_LABEL, *NEGATIVE_LOG, *CROSS_ENTROPY, *ACTIVATIONS, *ELEMENTWISE)
+WARNING_ROWS: tuple[WarningRow, ...] = (*WARNED, *ELEMENTWISE_WARNINGS)
+ERROR_ROWS: tuple[ErrorRow, ...] = (*REFUSED, *ELEMENTWISE_ERRORS)
+CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (*REFUSED_CONSTRUCTORS, *ELEMENTWISE_CONSTRUCTORS)
+GRADIENT_ROWS: tuple[GradientRow, ...] = (*REFUSED_GRADIENTS, *ELEMENTWISE_GRADIENTS)
 
 __all__ = [
     "BROADCAST_MEAN",

@@ -54,10 +54,10 @@ void bind_accumulator(py::module_& m) {
       .def("compute", [](const Accumulator& a, const std::string& reduction) { return a.compute(reduction_of(reduction)); })
       .def("merge", [](Accumulator& a, const Accumulator& other) { a += other; })
       .def("per_row", &per_row)
-      .def("scale_divisor",
-           [](Accumulator& a, double factor) {
-             a.weight *= factor;
-             a.weight_carry *= factor;
+      .def("share_divisor",
+           [](Accumulator& a, std::int64_t elements) {
+             a.weight /= static_cast<double>(elements);
+             a.weight_carry /= static_cast<double>(elements);
            })
       .def("copy", [](const Accumulator& a) { return a; })
       .def(py::pickle(&state_of, &from_state));

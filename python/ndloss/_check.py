@@ -72,6 +72,51 @@ def number(function: str, argument: str, value: object) -> float:
         raise TypeError(f"{function}: {argument} must be a number, got {type(value).__name__}") from None
 
 
+def at_least_zero(function: str, argument: str, value: object) -> float:
+    """A number that is not negative; infinity is one."""
+    result = number(function, argument, value)
+    if not result >= 0.0:  # NaN too
+        raise ValueError(f"{function}: {argument} must not be negative, got {result}")
+    return result
+
+
+def above_zero(function: str, argument: str, value: object) -> float:
+    """A positive number; infinity is one."""
+    result = number(function, argument, value)
+    if not result > 0.0:  # NaN too
+        raise ValueError(f"{function}: {argument} must be positive, got {result}")
+    return result
+
+
+def weight_like_input(function: str, weight: Array, input: Array) -> None:
+    if weight.shape != input.shape:
+        raise ValueError(
+            f"{function}: weight must have the shape of input, got weight {weight.shape} and input {input.shape}. "
+            f"Weights and input must have the same size."
+        )
+
+
+def variance(function: str, var: Array, input: Array) -> Array:
+    """A variance array in the shape it broadcasts with: torch's rules."""
+    if var.shape == input.shape:
+        return var
+    if var.shape == input.shape[:-1] and input.ndim:
+        return var[..., None]
+    # One axis of input has a 1 in var.
+    if var.ndim == input.ndim and sum(n for n, wanted in zip(var.shape, input.shape, strict=True) if n != wanted) == 1:
+        return var
+    raise ValueError(
+        f"{function}: var must have the shape of input, that without its last axis, or a 1 in place of one of its sizes, "
+        f"got var {var.shape} and input {input.shape}. var is of incorrect size."
+    )
+
+
+def same_ndim(function: str, **arrays: Array) -> None:
+    if len({array.ndim for array in arrays.values()}) > 1:
+        got = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"{function}: the arguments must have the same number of dimensions, got {got}")
+
+
 def ignore_index(function: str, value: object) -> int:
     index = integer(function, "ignore_index", value)
     if not -(2**63) <= index < 2**63:

@@ -26,7 +26,7 @@ class Accumulator:
     def compute(self, reduction: str) -> float: ...
     def merge(self, other: Accumulator) -> None: ...
     def per_row(self, classes: int, divisor: int) -> None: ...
-    def scale_divisor(self, factor: float) -> None: ...
+    def share_divisor(self, elements: int) -> None: ...
     def copy(self) -> Accumulator: ...
 
 class ElementwiseCall:
@@ -82,7 +82,20 @@ class Plain(Protocol):
 
     def __call__(self, *args: object) -> np.floating[Any] | None: ...
 
+l1_loss: Plain
 mse_loss: Plain
+smooth_l1_loss: Plain
+huber_loss: Plain
+kl_div: Plain
+kl_div_log_target: Plain
+poisson_nll_loss: Plain
+poisson_nll_loss_full: Plain
+poisson_nll_loss_rate: Plain
+poisson_nll_loss_rate_full: Plain
+gaussian_nll_loss: Plain
+soft_margin_loss: Plain
+hinge_embedding_loss: Plain
+margin_ranking_loss: Plain
 binary_cross_entropy: Plain
 binary_cross_entropy_with_logits: Plain
 multilabel_soft_margin_loss: Plain

@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 Operand = tuple["Array", bool]
 
 
+def broadcast_operands(function: str, **arguments: object) -> tuple[dict[str, Operand], tuple[int, ...]]:
+    """The arguments as operands, and the shape they broadcast to."""
+    operands = {name: _array.as_array(function, name, value) for name, value in arguments.items()}
+    return operands, _check.broadcast_shape(function, **{name: array for name, (array, _) in operands.items()})
+
+
 @dataclass
 class ElementwiseProblem:
     """A checked elementwise call.
 
     `operands` are the differentiable data arguments by name, in the order of the core's operands; `constants` follow them.
-    `weight` multiplies the loss. All broadcast to `shape`.
+    `weight` multiplies the loss. All broadcast to `shape`. `given_shapes` holds the shape an operand came in, where its array has
+    another one of as many elements. `repeats` is how many elements share one unit of the mean's divisor.
     """
 
     function: str
@@ -32,6 +39,9 @@ class ElementwiseProblem:
     threads: int
     parameters: list[float] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
+    typed_constants: dict[str, Operand] = field(default_factory=dict)  # that take part in the result's dtype
+    given_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    repeats: int = 1
     weight: Array | None = None
     weight_differentiable: bool = False
     weighted_mean: bool = False
@@ -40,16 +50,16 @@ class ElementwiseProblem:
     domain: str = ""
 
     def __post_init__(self) -> None:
-        self.dtype = _array.result_dtype(*self.operands.values())
+        self.dtype = _array.result_dtype(*self.operands.values(), *self.typed_constants.values())
+        self.constants.update((name, array) for name, (array, _) in self.typed_constants.items())
         self.twice = _array.computes_in_double(self.dtype)
         everything = [array for array, _ in self.operands.values()] + list(self.constants.values())
         self.arrays = tuple(np.broadcast_to(array, self.shape) if array.shape != self.shape else array for array in everything)
         self.weights = None if self.weight is None else np.broadcast_to(self.weight, self.shape)
         self.call = self._call(self.arrays, self.weights)
         # A broadcast weight enters the sum at every element, but torch's divisor once.
-        self.divisor_share = 1.0
         if self.weighted_mean and self.weight is not None and self.weight.shape != self.shape:
-            self.divisor_share = self.weight.size / max(int(np.prod(self.shape, dtype=np.int64)), 1)
+            self.repeats = max(int(np.prod(self.shape, dtype=np.int64)) // max(self.weight.size, 1), 1)
 
     def _call(self, arrays: tuple[Array, ...], weights: Array | None) -> _core.ElementwiseCall:
         return _core.ElementwiseCall(self.core, self.parameters, arrays, weights, self.twice, self.threads, self.row_divisor)
@@ -62,10 +72,13 @@ class ElementwiseProblem:
         if bad is not None:
             index, operand, value = bad
             argument = (*self.operands, *self.constants)[operand]
-            _check.bad_number(self.function, argument, index, self.shape, _core.double_of_bits(value), self.domain)
+            own = self.operands[argument][0] if argument in self.operands else self.constants[argument]
+            place = np.broadcast_to(np.arange(own.size).reshape(own.shape), self.shape).flat[index]
+            given = self.given_shapes[argument] if argument in self.given_shapes else own.shape
+            _check.bad_number(self.function, argument, int(place), given, _core.double_of_bits(value), self.domain)
 
     def _reduced(self, total: _core.Accumulator) -> Any:
-        total.scale_divisor(self.divisor_share)
+        total.share_divisor(self.repeats)
         return _array.scalar(total.compute(self.reduction), self.dtype)
 
     def _accumulated(self, initial: _core.Accumulator, begin: int, end: int, raw: bool) -> _core.Accumulator:
@@ -98,8 +111,8 @@ class ElementwiseProblem:
             buffers.append(np.empty(self.shape, np.float64 if self.twice else np.float32) if broadcast else grads[name])
         value_out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
         if grads or value_out is None:
-            share = self.divisor_share if self.reduction == "mean" else 1.0
-            total = self.call.gradients(self.reduction, factor / share, upstream, tuple(buffers), value_out)
+            repeats = self.repeats if self.reduction == "mean" else 1
+            total = self.call.gradients(self.reduction, factor * repeats, upstream, tuple(buffers), value_out)
             self._raise_if_bad(total.bad)
             value = value_out if value_out is not None else self._reduced(total)
         else:
@@ -109,6 +122,9 @@ class ElementwiseProblem:
                 _core.sum_to_shape(buffer, grads[name])
         if "weight" in names:
             grads["weight"] = self._weight_gradient(float(value) if self.reduction == "mean" else 0.0, factor, upstream)
+        for name, shape in self.given_shapes.items():
+            if name in grads:
+                grads[name] = grads[name].reshape(shape)
         ordered = tuple(_array.unboxed(grads[name]) for name in names)
         return _array.unboxed(np.asarray(value)) if self.reduction == "none" else value, ordered if several else ordered[0]
 
@@ -140,9 +156,9 @@ class ElementwiseProblem:
         offset, scale = 0.0, factor
         if self.reduction == "mean":
             total = self._accumulated(_core.Accumulator(), 0, -1, False)
-            total.scale_divisor(self.divisor_share)
+            total.share_divisor(self.repeats)
             scale = factor / total.divisor if total.divisor else factor * np.nan
-            offset = total.compute("mean") * self.divisor_share if self.weighted_mean else 0.0
+            offset = total.compute("mean") / self.repeats if self.weighted_mean else 0.0
         if self.row_mean:
             scale = scale / self.row_divisor if self.row_divisor else np.nan
         self._raise_if_bad(self.call.weight_gradient(scale, offset, upstream, whole))
@@ -166,7 +182,7 @@ class ElementwiseProblem:
             self.row_divisor,
             classes,
             self.weights is not None,
-            self.divisor_share,
+            self.repeats,
         )
 
     @property
@@ -193,7 +209,7 @@ class ElementwiseKind:
     row_divisor: int
     classes: int | None
     weighted: bool
-    divisor_share: float
+    repeats: int
 
     @property
     def block(self) -> int:
@@ -209,4 +225,4 @@ class ElementwiseKind:
         """Turns sums over units into sums over loss elements."""
         if self.classes is not None:
             total.per_row(self.classes, self.row_divisor)
-        total.scale_divisor(self.divisor_share)
+        total.share_divisor(self.repeats)

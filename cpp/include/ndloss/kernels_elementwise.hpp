@@ -49,51 +49,18 @@ struct ElementwiseKernels {
 namespace NDLOSS_ISA {
 namespace {
 
-/// What a pass does, as flags.
-enum Pass : unsigned { summing = 1, mapping = 2, first_gradient = 4, all_gradients = 8 };
+/// What a pass stores of every element, as flags. A loss that folds has no value while it is summed, but its two parts.
+enum Stores : unsigned { whole_value = 1, folded_value = 2, first_gradient = 4, all_gradients = 8 };
 
-/// What one lane has gathered since its last visit to the doubles.
-template <class T>
-struct Lane {
-  Tally<T> sum;
-  T product = 0;  // prod (1 + argument) - 1 of the folded logarithms
-  std::uint32_t bad = 0;
+/// Elements between two visits to the doubles: a run of each lane.
+inline constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
+
+/// The terms of one step, on their way into the lanes: values, or with `argument` the two parts of folded ones.
+template <class L, unsigned S, class T>
+struct Terms {
+  T value[step];
+  T argument[(S & folded_value) != 0 ? step : 1];
 };
-
-template <class T>
-NDLOSS_INLINE Lane<T> operator+(const Lane<T>& a, const Lane<T>& b) {
-  const T product = a.product + math::fma(a.product, b.product, b.product);
-  return {a.sum + b.sum, product, a.bad | b.bad};
-}
-
-/// The same for the lanes of an incomplete run, in memory.
-template <class T>
-struct LaneMemory {
-  TallyLanes<T> sum;
-  T product[lanes] = {};
-  std::uint32_t bad[lanes] = {};
-
-  NDLOSS_INLINE Lane<T> get(int l) const { return {sum.get(l), product[l], bad[l]}; }
-  NDLOSS_INLINE void set(int l, const Lane<T>& lane) {
-    sum.set(l, lane.sum);
-    product[l] = lane.product;
-    bad[l] = lane.bad;
-  }
-};
-
-template <class L, unsigned P>
-inline constexpr bool sums_logs = folds<L> && (P & summing) != 0;
-
-/// Adds one lane's run to the sums of a block.
-template <unsigned P, class L, class T>
-NDLOSS_INLINE void add_run(WideLanes<T>& all, int l, const Lane<T>& lane) {
-  if constexpr ((P & summing) != 0) {
-    all.add(l, widen(lane.sum));
-  }
-  if constexpr (sums_logs<L, P>) {
-    all.add(l, widen(Tally<T>{math::log1p_nonnegative(lane.product), T(0)}));
-  }
-}
 
 template <class L, class T, std::size_t... K>
 NDLOSS_INLINE auto term_at(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, std::index_sequence<K...>) {
@@ -111,76 +78,76 @@ NDLOSS_INLINE bool valid_at(const ElementwiseBlock<T>& block, std::ptrdiff_t i, 
   return (in_domain(L::domains[K], block.operand[K][i]) & ...);
 }
 
-/// One element: stores what the pass stores, returns what it adds to its lane: nothing where `keep` is false.
-template <unsigned P, class L, class T>
-NDLOSS_INLINE Lane<T> element(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, bool keep) {
+/// One element: stores what the pass stores, its terms at `to`; 1 if an operand is outside its domain. A function, because
+/// a struct declared in a simd loop becomes an array of structs, which is not vectorized.
+template <unsigned S, class L, class T>
+NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, T* value, T* argument) {
   constexpr std::make_index_sequence<L::operands> operands{};
   const Term<T, L::inputs> term = term_at(loss, block, i, operands);
-  Lane<T> lane;
-  if constexpr (checked<L>) {
-    lane.bad = static_cast<std::uint32_t>(keep & !valid_at<L>(block, i, operands));
-  }
-  if constexpr (sums_logs<L, P>) {
+  if constexpr ((S & folded_value) != 0) {
     const Folded<T> parts = folded_at(loss, block, i, operands);
-    lane.sum.head = keep ? parts.linear : T(0);
-    lane.product = keep ? parts.argument : T(0);
-  } else if constexpr ((P & summing) != 0) {
-    lane.sum.head = keep ? term.value : T(0);
+    *value = parts.linear;
+    *argument = parts.argument;
+  } else {
+    *value = term.value;
   }
-  if constexpr ((P & mapping) != 0) {
-    block.value[i] = term.value;
-  }
-  if constexpr ((P & (first_gradient | all_gradients)) != 0) {
+  if constexpr ((S & (first_gradient | all_gradients)) != 0) {
     block.grad[0][i] = term.grad[0] * block.scale;
-    if constexpr ((P & all_gradients) != 0) {
-      for (int k = 1; k < L::inputs; ++k) {
-        block.grad[k][i] = term.grad[k] * block.scale;
-      }
+  }
+  if constexpr ((S & all_gradients) != 0) {
+    for (int k = 1; k < L::inputs; ++k) {
+      block.grad[k][i] = term.grad[k] * block.scale;
     }
   }
-  return lane;
+  return checked<L> ? static_cast<std::uint32_t>(!valid_at<L>(block, i, operands)) : 0;
 }
 
-// The bodies of the simd loops below are functions, because a struct declared in such a loop becomes an array of structs,
-// which is not vectorized.
-
-/// One lane through a whole run; true if it saw a bad value.
-template <unsigned P, class L, class T>
-NDLOSS_INLINE std::uint32_t whole_run(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, int l,
-                                      WideLanes<T>& all) {
-  const Lane<T> lane =
-      pairwise<run>([&](int r) __attribute__((always_inline)) { return element<P>(loss, block, i + l + r * lanes, true); });
-  add_run<P, L>(all, l, lane);
-  return lane.bad;
+/// Asks for what a later group of lanes reads: while one is computed, memory is not to wait.
+template <class L, class T>
+NDLOSS_INLINE void prefetch_group(const ElementwiseBlock<T>& block, std::ptrdiff_t i) {
+  constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
+  for (int k = 0; k < L::operands; ++k) {
+    for (std::ptrdiff_t j = 0; j < lanes; j += line) {
+      __builtin_prefetch(block.operand[k] + i + prefetch_bytes / static_cast<std::ptrdiff_t>(sizeof(T)) + j);
+    }
+  }
 }
 
-/// One element of an incomplete run.
-template <unsigned P, class L, class T>
-NDLOSS_INLINE void partial_run(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, int l, bool keep,
-                               LaneMemory<T>& memory) {
-  memory.set(l, memory.get(l) + element<P>(loss, block, i, keep));
+/// `count` groups of lanes from element `begin` on; true if one saw a bad value. The one place where a formula meets a vector
+/// loop: every kernel of a loss goes through it, so that it is compiled once for each thing that is stored.
+template <unsigned S, class L, class T>
+[[gnu::noinline]] bool groups(const L& given_loss, const ElementwiseBlock<T>& given, std::ptrdiff_t begin, std::ptrdiff_t count,
+                              T* value, T* argument) {
+  const L loss = given_loss;  // copies, so that pointers and parameters stay in registers
+  const ElementwiseBlock<T> block = given;
+  std::uint32_t seen = 0;
+  for (std::ptrdiff_t g = 0; g < count; ++g) {
+    const std::ptrdiff_t at = g * lanes;
+    prefetch_group<L>(block, begin + at);
+    T* const values = value + at;
+    T* const arguments = argument + ((S & folded_value) != 0 ? at : 0);
+#pragma omp simd reduction(| : seen)
+    for (int l = 0; l < lanes; ++l) {
+      seen |= element<S>(loss, block, begin + at + l, values + l, arguments + l);
+    }
+  }
+  return seen != 0;
 }
 
-/// Up to `lanes` elements copied out, so that the last group of a block runs through the same lanes as every other.
-template <unsigned P, class L, class T>
+/// Up to `lanes` elements copied out, so that the last group of a block runs through the same loop as every other.
+template <unsigned S, class L, class T>
 struct Remainder {
-  T storage[(L::operands + 1 + L::inputs) * lanes];
+  T storage[(L::operands + L::inputs) * lanes];
   ElementwiseBlock<T> block;
 
   NDLOSS_INLINE Remainder(const ElementwiseBlock<T>& whole, std::ptrdiff_t first, int count) : block(whole) {
     int used = 0;
-    const auto take = [&](const T* from) {
+    for (int k = 0; k < L::operands; ++k) {
       T* to = storage + used++ * lanes;
       for (int l = 0; l < lanes; ++l) {
-        to[l] = from[first + (l < count ? l : 0)];
+        to[l] = whole.operand[k][first + (l < count ? l : 0)];
       }
-      return static_cast<const T*>(to);
-    };
-    for (int k = 0; k < L::operands; ++k) {
-      block.operand[k] = take(whole.operand[k]);
-    }
-    if constexpr ((P & mapping) != 0) {
-      block.value = storage + used++ * lanes;
+      block.operand[k] = to;
     }
     for (int k = 0; k < L::inputs; ++k) {
       block.grad[k] = storage + used++ * lanes;
@@ -188,21 +155,55 @@ struct Remainder {
   }
 
   NDLOSS_INLINE void give_back(const ElementwiseBlock<T>& whole, std::ptrdiff_t first, int count) const {
-    for (int l = 0; l < count; ++l) {
-      if constexpr ((P & mapping) != 0) {
-        whole.value[first + l] = block.value[l];
-      }
-      if constexpr ((P & (first_gradient | all_gradients)) != 0) {
-        whole.grad[0][first + l] = block.grad[0][l];
-      }
-      if constexpr ((P & all_gradients) != 0) {
-        for (int k = 1; k < L::inputs; ++k) {
-          whole.grad[k][first + l] = block.grad[k][l];
-        }
+    constexpr int gradients = (S & all_gradients) != 0 ? L::inputs : (S & first_gradient) != 0 ? 1 : 0;
+    for (int k = 0; k < gradients; ++k) {
+      for (int l = 0; l < count; ++l) {
+        whole.grad[k][first + l] = block.grad[k][l];
       }
     }
   }
 };
+
+/// A term on its way through a pairwise sum, and a folded one through a product: (1 + a)(1 + b) - 1 without the 1.
+template <class T>
+struct Product {
+  T less_one;
+};
+
+template <class T>
+NDLOSS_INLINE Product<T> operator+(const Product<T>& a, const Product<T>& b) {
+  return {a.less_one + math::fma(a.less_one, b.less_one, b.less_one)};
+}
+
+template <class T>
+NDLOSS_INLINE void add_value_run(WideLanes<T>& all, const T* value, int l) {
+  all.add(l, widen(pairwise<run>([&](int r) __attribute__((always_inline)) { return Tally<T>{value[l + r * lanes], T(0)}; })));
+}
+
+template <class T>
+NDLOSS_INLINE void add_logarithm_run(WideLanes<T>& all, const T* argument, int l) {
+  const Product<T> product =
+      pairwise<run>([&](int r) __attribute__((always_inline)) { return Product<T>{argument[l + r * lanes]}; });
+  all.add(l, widen(Tally<T>{math::log1p_nonnegative(product.less_one), T(0)}));
+}
+
+/// Adds one step of terms.
+template <class T>
+[[gnu::noinline]] void add_values(WideLanes<T>& all, const T* value) {
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    add_value_run(all, value, l);
+  }
+}
+
+/// Adds the logarithms of one step of folded terms.
+template <class T>
+[[gnu::noinline]] void add_logarithms(WideLanes<T>& all, const T* argument) {
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    add_logarithm_run(all, argument, l);
+  }
+}
 
 /// The first element of [begin, end) outside its operand's domain. Cold: runs only where the pass has seen one.
 template <class L, class T>
@@ -230,87 +231,88 @@ template <class L, class T>
   return sum;
 }
 
-/// Asks for what a later step reads: while one step computes, memory is not to wait.
+/// The first bad value of a range in which one was seen, unless an earlier range had one.
 template <class L, class T>
-NDLOSS_INLINE void prefetch_step(const ElementwiseBlock<T>& block, std::ptrdiff_t i) {
-  constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
-  for (int k = 0; k < L::operands; ++k) {
-    for (std::ptrdiff_t j = 0; j < std::ptrdiff_t{lanes} * run; j += line) {
-      __builtin_prefetch(block.operand[k] + i + prefetch_bytes / static_cast<std::ptrdiff_t>(sizeof(T)) + j);
-    }
+NDLOSS_INLINE void note(BadValue& bad, bool seen, const ElementwiseBlock<T>& block, std::ptrdiff_t begin, std::ptrdiff_t end) {
+  if (checked<L> && seen && !bad.found()) {
+    bad = find_bad<L>(block, begin, end);
   }
 }
 
-template <class L, unsigned P, class T>
-BlockResult pass(const void* loss_pointer, const ElementwiseBlock<T>& given) {
-  const L loss = *static_cast<const L*>(loss_pointer);
-  const ElementwiseBlock<T> block = given;  // copies, so that pointers and parameters stay in registers
-  constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
-  WideLanes<T> all;
-  all.clear();
-  BadValue bad;
-  const auto note = [&](std::uint32_t seen, std::ptrdiff_t begin, std::ptrdiff_t end) {
-    if (checked<L> && seen != 0 && !bad.found()) {
-      bad = find_bad<L>(given, begin, end);
+/// Stores the unreduced loss.
+template <class L, class T>
+BlockResult map_pass(const void* loss_pointer, const ElementwiseBlock<T>& block) {
+  constexpr unsigned S = whole_value;
+  const L& loss = *static_cast<const L*>(loss_pointer);
+  const std::ptrdiff_t whole = block.size / lanes;
+  const std::ptrdiff_t rest = block.size - whole * lanes;
+  T unused;
+  bool seen = groups<S>(loss, block, 0, whole, block.value, &unused);
+  if (rest > 0) {
+    const Remainder<S, L, T> remainder(block, whole * lanes, static_cast<int>(rest));
+    T value[lanes];
+    seen |= groups<S>(loss, remainder.block, 0, 1, value, &unused);
+    for (std::ptrdiff_t l = 0; l < rest; ++l) {
+      block.value[whole * lanes + l] = value[l];
     }
-  };
-  std::ptrdiff_t i = 0;
-  for (; i + step <= block.size; i += step) {
-    std::uint32_t seen = 0;
-    prefetch_step<L>(block, i);
-#pragma omp simd reduction(| : seen)
-    for (int l = 0; l < lanes; ++l) {
-      seen |= whole_run<P>(loss, block, i, l, all);
-    }
-    note(seen, i, i + step);
-  }
-  if (i < block.size) {
-    LaneMemory<T> partial;
-    std::uint32_t seen = 0;
-    const std::ptrdiff_t begin = i;
-    for (; i + lanes <= block.size; i += lanes) {
-#pragma omp simd
-      for (int l = 0; l < lanes; ++l) {
-        partial_run<P>(loss, block, i + l, l, true, partial);
-      }
-    }
-    if (i < block.size) {
-      const int count = static_cast<int>(block.size - i);
-      Remainder<P, L, T> rest(given, i, count);
-#pragma omp simd
-      for (int l = 0; l < lanes; ++l) {
-        partial_run<P>(loss, rest.block, l, l, l < count, partial);
-      }
-      rest.give_back(given, i, count);
-    }
-#pragma omp simd reduction(| : seen)
-    for (int l = 0; l < lanes; ++l) {
-      add_run<P, L>(all, l, partial.get(l));
-      seen |= partial.bad[l];
-    }
-    note(seen, begin, block.size);
   }
   BlockResult result;
-  if constexpr ((P & summing) != 0) {
-    const math::Pair<double> sum = all.join();
-    result.sum = sum.head;
-    result.carry = sum.tail;
-    if (sizeof(T) == 4 && !(math::abs(result.sum) < math::infinity<double>)) {
-      result.sum = wide_sum<L>(*static_cast<const L*>(loss_pointer), given);
-      result.carry = 0;
-    }
-  }
-  result.bad = bad;
+  note<L>(result.bad, seen, block, 0, block.size);
   return result;
 }
+
+/// Sums the loss, and stores the gradients that S names.
+template <class L, unsigned S, class T>
+BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block) {
+  const L& loss = *static_cast<const L*>(loss_pointer);
+  Terms<L, S, T> terms;
+  WideLanes<T> all;
+  all.clear();
+  BlockResult result;
+  for (std::ptrdiff_t i = 0; i < block.size; i += step) {
+    const std::ptrdiff_t count = block.size - i < step ? block.size - i : step;
+    const std::ptrdiff_t whole = count / lanes;
+    const std::ptrdiff_t rest = count - whole * lanes;
+    bool seen = groups<S>(loss, block, i, whole, terms.value, terms.argument);
+    if (rest > 0) {
+      const std::ptrdiff_t at = whole * lanes;
+      const Remainder<S, L, T> remainder(block, i + at, static_cast<int>(rest));
+      seen |= groups<S>(loss, remainder.block, 0, 1, terms.value + at, terms.argument + ((S & folded_value) != 0 ? at : 0));
+      remainder.give_back(block, i + at, static_cast<int>(rest));
+    }
+    for (std::ptrdiff_t k = count; k < step; ++k) {
+      terms.value[k] = 0;
+      if constexpr ((S & folded_value) != 0) {
+        terms.argument[k] = 0;
+      }
+    }
+    add_values(all, terms.value);
+    if constexpr ((S & folded_value) != 0) {
+      add_logarithms(all, terms.argument);
+    }
+    note<L>(result.bad, seen, block, i, i + count);
+  }
+  const math::Pair<double> sum = all.join();
+  result.sum = sum.head;
+  result.carry = sum.tail;
+  if (sizeof(T) == 4 && !(math::abs(result.sum) < math::infinity<double>)) {
+    result.sum = wide_sum<L>(loss, block);
+    result.carry = 0;
+  }
+  return result;
+}
+
+/// What a sum of loss L is made of.
+template <class L>
+inline constexpr unsigned summed = folds<L> ? folded_value : whole_value;
 
 /// The kernels of loss L in compute type T, for the table of this ISA or for a program's own loss.
 template <class L, class T>
 inline constexpr ElementwiseKernels<T> elementwise_kernels = {
-    .sum = pass<L, summing, T>,
-    .map = pass<L, mapping, T>,
-    .gradient = pass<L, summing | first_gradient, T>,
-    .gradients = pass<L, summing | all_gradients, T>,
+    .sum = sum_pass<L, summed<L>, T>,
+    .map = map_pass<L, T>,
+    .gradient = sum_pass<L, summed<L> | first_gradient, T>,
+    .gradients = sum_pass<L, summed<L> | (L::inputs > 1 ? all_gradients : first_gradient), T>,
 };
 
 }  // namespace

@@ -8,9 +8,18 @@
 #include "ndloss/losses/binary_cross_entropy.hpp"
 #include "ndloss/losses/binary_cross_entropy_with_logits.hpp"
 #include "ndloss/losses/cross_entropy.hpp"
+#include "ndloss/losses/gaussian_nll.hpp"
+#include "ndloss/losses/hinge_embedding.hpp"
+#include "ndloss/losses/huber.hpp"
+#include "ndloss/losses/kl_div.hpp"
+#include "ndloss/losses/l1.hpp"
+#include "ndloss/losses/margin_ranking.hpp"
 #include "ndloss/losses/mse.hpp"
 #include "ndloss/losses/multilabel_soft_margin.hpp"
 #include "ndloss/losses/nll.hpp"
+#include "ndloss/losses/poisson_nll.hpp"
+#include "ndloss/losses/smooth_l1.hpp"
+#include "ndloss/losses/soft_margin.hpp"
 
 namespace ndloss {
 
@@ -20,11 +29,24 @@ struct TypeList {
 };
 
 /// Losses of one element at a time, and the activations that are maps of one element.
-using ElementwiseLosses = TypeList<MSELoss,                     //
+using ElementwiseLosses = TypeList<L1Loss,                      //
+                                   MSELoss,                     //
+                                   SmoothL1Loss,                //
+                                   HuberLoss,                   //
+                                   KLDivLoss,                   //
+                                   KLDivLogTargetLoss,          //
+                                   PoissonNLLLoss,              //
+                                   PoissonNLLFullLoss,          //
+                                   PoissonNLLRateLoss,          //
+                                   PoissonNLLRateFullLoss,      //
+                                   GaussianNLLLoss,             //
                                    BCELoss,                     //
                                    BCEWithLogitsLoss,           //
                                    BCEWithLogitsPosWeightLoss,  //
                                    MultiLabelSoftMarginLoss,    //
+                                   SoftMarginLoss,              //
+                                   HingeEmbeddingLoss,          //
+                                   MarginRankingLoss,           //
                                    Sigmoid,                     //
                                    LogSigmoid                   //
                                    >;

@@ -1,0 +1,334 @@
+"""
+The same bits, in value and gradient, for any number of threads, at every FMA-capable ISA level, in any memory layout,
+at any alignment, in any run, and for a row whatever rows stand beside it. And at every size where a kernel changes its
+ways, what these bits say is right.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ndloss as nl
+import ndloss.functional as F
+from calls import DTYPES, bits, drawn
+from cases import CASE, CASES, LossCase
+from layouts import LAYOUTS, at_offset, changed, overlapping_rows
+from outcomes import (
+    ELEMENTWISE,
+    ROWWISE,
+    SCALAR_UPSTREAM,
+    argnums,
+    batches,
+    classes,
+    differing,
+    everything,
+    flat,
+    isa,
+    rows_of,
+    threads_started,
+    weighted,
+)
+from samples import FLOATS, REDUCTIONS, Sample, Shape
+from tolerances import BATCHES, Judge
+
+THREADS = (2, 3, 7)
+RUNS = 1
+FMA_ISAS = [level for level in nl.available_isas() if level != "baseline"]
+
+MANY_ROWS = 200_003  # of three numbers and more: enough for a region of several threads
+ROWS = 260
+
+ELEMENTWISE_SIZES = (0, 1, 31, 32, 33, 255, 257, 4095, 4096, 4097, 50_003)
+CLASSES = (1, 2, 7, 8, 31, 32, 33, 63, 64, 65, 128)
+LONG_ROWS = (4096, 65536, 65537, 300_000)
+BATCH_SIZES = (1, 31, 32, 33, 255, 256, 257)
+INNER_SIZES = (1, 5, 31, 32, 33, 100)
+# Of the sizes beside a number of classes, so many in turn: all sizes come, and every few numbers of classes all of them.
+SIZES_AT_A_TIME = 2
+
+
+def in_turn(sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Numbers of classes with sizes."""
+    for turn, count in enumerate(CLASSES):
+        for k in range(SIZES_AT_A_TIME):
+            yield count, sizes[(SIZES_AT_A_TIME * turn + k) % len(sizes)]
+
+
+SHAPES: tuple[Shape, ...] = (
+    *((n, c) for c, n in in_turn(BATCH_SIZES)),
+    (33, 1000),
+    *((1, c) for c in LONG_ROWS),
+)
+INNER_SHAPES: tuple[Shape, ...] = (
+    *((1 + inner % 3, c, inner) for c, inner in in_turn(INNER_SIZES)),
+    (2, 1000, 33),
+)
+# Rows and classes with work for several threads: rows across and along the lanes, and one row at a time.
+PARALLEL_SHAPES: tuple[Shape, ...] = ((60_000, 10), (12_000, 64), (1200, 1000), (3, 300_000))
+# The oracle is slow: it sees every number of classes and every inner size, but not beside every number of rows.
+JUDGED_ROWS = (1, 3, 33)
+JUDGED_SIZE = 2**17
+# The last axis is the one of multi-label classes.
+ROWWISE_INNER = tuple((case, kind) for case, kind in ROWWISE if case.name != "multilabel_soft_margin_loss")
+# Small samples are many: every so many of them meet every layout. Sizes are many: each meets so many layouts, in turn.
+LAYOUT_STRIDE = 7
+LAYOUTS_AT_A_TIME = 2
+# Layouts whose blocks are packed by whichever thread has them.
+PACKED = ("first axis last", "byte-swapped and scattered")
+
+
+def judge(case: LossCase, sample: Sample, found: dict[str, Any], judged: Judge) -> None:
+    """Results against the oracle; of large ones the unreduced alone."""
+    reductions = REDUCTIONS if case.is_loss and np.size(sample.args[0]) <= JUDGED_SIZE else ("none",)
+    for name in reductions:
+        options: dict[str, Any] = {"reduction": name} if case.is_loss else {}
+        upstream = sample.grad_output if name == "none" else SCALAR_UPSTREAM
+        answer = case.answer(sample, grad_output=upstream, **options)
+        kind = weighted("unreduced", sample) if name == "none" else "many" if np.size(sample.grad_output) >= BATCHES[0] else "few"
+        judged.compare(found[name], answer.value, kind, (name, sample))
+        for argument in argnums(case, sample) if name != "sum" else ():
+            grad = found[f"{name}, d {argument}"]
+            judged.compare(grad, answer.grads[argument], weighted("gradient", sample), (f"{name}, d {argument}", sample))
+
+
+def results_that_are_the_same_everywhere(case: LossCase, sample: Sample, turn: int) -> dict[str, Any]:
+    """Results in one thread, once they are seen to be those of several, of every level, of the layouts whose turn it is."""
+    expected = everything(case, sample, num_threads=1)
+
+    def check(what: str, found: dict[str, Any]) -> None:
+        assert differing(expected, found) == [], f"{what}: {sample}"
+
+    check("threads", everything(case, sample, num_threads=THREADS[turn % len(THREADS)]))
+    for level in FMA_ISAS[:-1]:
+        with isa(level):
+            check(level, everything(case, sample))
+    for k in range(LAYOUTS_AT_A_TIME):
+        layout = tuple(LAYOUTS)[(LAYOUTS_AT_A_TIME * turn + k) % len(LAYOUTS)]
+        check(layout, everything(case, changed(sample, LAYOUTS[layout])))
+    return expected
+
+
+# ---- threads, runs, ISA levels ----
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_any_number_of_threads_gives_the_same_bits(case: LossCase, dtype: str) -> None:
+    for sample in itertools.islice(batches(case, dtype, MANY_ROWS), None if dtype == "float32" else 1):
+        serial = everything(case, sample, num_threads=1)
+        for threads in THREADS:
+            with nl.num_threads(threads):
+                assert nl.get_num_threads() == threads
+                assert differing(serial, everything(case, sample)) == [], f"{threads}: {sample}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_so_many_rows_are_shared_among_so_many_threads(case: LossCase) -> None:
+    """The test above would compare nothing otherwise."""
+    for sample in batches(case, "float32", MANY_ROWS):
+        for function in (getattr(F, case.name), nl.value_and_grad(getattr(F, case.name))):
+            for threads in (1, *THREADS):
+
+                def with_keyword(f: Any = function, s: Sample = sample, n: int = threads) -> None:
+                    f(*s.args, **s.kwargs, num_threads=n)
+
+                def in_context(f: Any = function, s: Sample = sample, n: int = threads) -> None:
+                    with nl.num_threads(n):
+                        f(*s.args, **s.kwargs)
+
+                assert threads_started(with_keyword) == threads_started(in_context) == threads - 1
+
+
+@pytest.mark.parametrize("shape", PARALLEL_SHAPES, ids=str)
+@pytest.mark.parametrize(("case", "kind"), ROWWISE, ids=str)
+def test_any_number_of_threads_gives_the_same_bits_for_rows_of_any_length(
+    case: LossCase, kind: str, shape: Shape, rng: np.random.Generator
+) -> None:
+    sample = classes(case, kind, rng, "float32", shape)
+    serial = everything(case, sample, num_threads=1)
+    for threads in (THREADS[0], THREADS[-1]):
+        assert differing(serial, everything(case, sample, num_threads=threads)) == [], f"{threads} threads"
+    if case.name != "nll_loss":  # which reads one number of a row
+        call = functools.partial(getattr(F, case.name), *sample.args, **sample.kwargs, num_threads=THREADS[-1])
+        assert threads_started(call) == THREADS[-1] - 1
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_run_gives_the_same_bits(case: LossCase) -> None:
+    for sample in batches(case, "float32", MANY_ROWS):
+        first = everything(case, sample, num_threads=THREADS[-1])
+        for run in range(RUNS):
+            assert differing(first, everything(case, sample, num_threads=THREADS[-1])) == [], f"run {run}: {sample}"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_isa_with_fma_gives_the_same_bits(case: LossCase, dtype: str, compared: Counter[str]) -> None:
+    if len(FMA_ISAS) < 2:
+        pytest.skip(f"this machine has one level with FMA at most: {nl.available_isas()}")
+    samples = [sample for sample, _ in drawn(case.name, dtype) if sample.kwargs.get("reduction", "none") == "none"]
+    samples += [sample for rows in BATCHES for sample in batches(case, dtype, rows)]
+    found = []
+    for level in FMA_ISAS:
+        with isa(level):
+            found.append([everything(case, sample) for sample in samples])
+    for results in zip(samples, *found, strict=True):
+        sample, first, *others = results
+        for other in others:
+            assert differing(first, other) == [], f"{FMA_ISAS}: {sample}"
+            compared["results of two ISA levels, bit for bit"] += len(first)
+
+
+# ---- alignment, layout, rows ----
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_any_alignment_gives_the_same_bits(case: LossCase, dtype: str) -> None:
+    for sample in batches(case, dtype, ROWS):
+        expected = everything(case, sample)
+        for offset in range(64):
+            moved = changed(sample, functools.partial(at_offset, offset=offset))
+            assert differing(expected, everything(case, moved)) == [], f"{offset} bytes: {sample}"
+            for k in range(len(sample.args)):  # and one operand alone
+                args = tuple(at_offset(a, offset) if i == k else a for i, a in enumerate(sample.args))
+                alone = Sample(sample.choices, args, sample.kwargs, sample.grad_output)
+                assert differing(expected, everything(case, alone)) == [], f"{offset} bytes, operand {k}: {sample}"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_any_layout_gives_the_same_bits(case: LossCase, dtype: str) -> None:
+    samples = [sample for sample, _ in drawn(case.name, dtype) if sample.kwargs.get("reduction", "none") == "none"]
+    for sample in [*samples[::LAYOUT_STRIDE], *batches(case, dtype, ROWS), *batches(case, dtype, BATCHES[-1])]:
+        expected = everything(case, sample)
+        for layout, change in LAYOUTS.items():
+            assert differing(expected, everything(case, changed(sample, change))) == [], f"{layout}: {sample}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_any_layout_gives_the_same_bits_in_several_threads(case: LossCase) -> None:
+    for sample in batches(case, "float32", MANY_ROWS):
+        expected = everything(case, sample, num_threads=1)
+        for layout in PACKED:
+            found = everything(case, changed(sample, LAYOUTS[layout]), num_threads=THREADS[-1])
+            assert differing(expected, found) == [], f"{layout}: {sample}"
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_row_repeated_by_a_stride_of_zero_gives_the_bits_of_copies(case: LossCase, dtype: str) -> None:
+    for sample in batches(case, dtype, ROWS):
+        whole = tuple(np.broadcast_to(a[:1], a.shape) for a in sample.args)
+        copies = Sample(sample.choices, tuple(a.copy() for a in whole), sample.kwargs, sample.grad_output)
+        expected = everything(case, copies)
+        for k in range(len(whole)):
+            args = tuple(whole[i] if i == k else copies.args[i] for i in range(len(whole)))
+            one = Sample(sample.choices, args, sample.kwargs, sample.grad_output)
+            assert differing(expected, everything(case, one)) == [], f"operand {k}: {sample}"
+        upstream = np.broadcast_to(sample.grad_output[:1], sample.grad_output.shape)
+        every = Sample(sample.choices, whole, sample.kwargs, upstream)
+        plain = Sample(sample.choices, copies.args, sample.kwargs, upstream.copy())
+        assert differing(everything(case, plain), everything(case, every)) == [], str(sample)
+
+
+def test_overlapping_rows_give_the_bits_of_copies(rng: np.random.Generator) -> None:
+    for width in (5, 64, 1000):
+        rows = overlapping_rows(rng.normal(0, 4, width + 7 * ROWS).astype(np.float32), width)
+        labels = rng.integers(0, width, len(rows))
+        for case in (CASE["cross_entropy"], CASE["nll_loss"]):
+            upstream = np.linspace(-1, 1, len(rows)).astype(np.float32)
+            expected = everything(case, Sample({}, (rows.copy(), labels), {}, upstream))
+            assert differing(expected, everything(case, Sample({}, (rows, labels), {}, upstream))) == []
+
+
+def assert_rows_are_their_own(case: LossCase, sample: Sample) -> None:
+    """Unreduced values and gradients of some rows are those of the whole."""
+    whole = everything(case, sample, ("none",))
+    n = len(sample.args[0])
+    shared = ["none", *(f"none, d {name}" for name in argnums(case, sample) if name in case.operands)]
+    for begin, end in ((0, 1), (31, 32), (32, 33), (n - 1, n), (1, n), (n // 3, n // 2 + 7)):
+        if 0 <= begin < end <= n:
+            part = everything(case, rows_of(sample, slice(begin, end)), ("none",))
+            for name in shared:
+                assert bits(part[name]) == bits(whole[name][begin:end]), f"{name}, rows {begin} to {end}: {sample}"
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_row_has_its_bits_alone_and_among_others(case: LossCase, dtype: str) -> None:
+    for rows in (ROWS, BATCHES[-1]):
+        for sample in batches(case, dtype, rows):
+            assert_rows_are_their_own(case, sample)
+
+
+# ---- sizes at which kernels change ----
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", ELEMENTWISE, ids=str)
+def test_elements_of_any_number_are_right_and_have_their_bits(
+    case: LossCase, dtype: str, rng: np.random.Generator, compared: Counter[str]
+) -> None:
+    with Judge() as judged:
+        for turn, size in enumerate(ELEMENTWISE_SIZES):
+            for sample in flat(case, rng, dtype, size):
+                judge(case, sample, results_that_are_the_same_everywhere(case, sample, turn), judged)
+                assert_rows_are_their_own(case, sample)
+                compared["sizes, elementwise"] += 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("case", "kind"), ROWWISE, ids=str)
+def test_rows_of_any_number_and_length_are_right_and_have_their_bits(
+    case: LossCase, kind: str, dtype: str, rng: np.random.Generator, compared: Counter[str]
+) -> None:
+    with Judge() as judged:
+        for turn, shape in enumerate(SHAPES):
+            sample = classes(case, kind, rng, dtype, shape)
+            found = results_that_are_the_same_everywhere(case, sample, turn)
+            assert_rows_are_their_own(case, sample)
+            compared["sizes, rows of classes"] += 1
+            if shape[0] in JUDGED_ROWS:
+                judge(case, sample, found, judged)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("case", "kind"), ROWWISE_INNER, ids=str)
+def test_rows_with_inner_axes_are_right_and_have_their_bits(
+    case: LossCase, kind: str, dtype: str, rng: np.random.Generator, compared: Counter[str]
+) -> None:
+    with Judge() as judged:
+        for turn, shape in enumerate(INNER_SHAPES):
+            sample = classes(case, kind, rng, dtype, shape)
+            judge(case, sample, results_that_are_the_same_everywhere(case, sample, turn), judged)
+            compared["sizes, rows with inner axes"] += 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("case", "kind"), ROWWISE_INNER, ids=str)
+def test_rows_with_inner_axes_have_the_bits_of_rows(case: LossCase, kind: str, dtype: str, rng: np.random.Generator) -> None:
+    """The order of summation depends on the number of classes alone."""
+
+    def flattened(array: Any, classes_too: bool) -> Any:
+        return np.moveaxis(array, 1, -1).reshape(-1, array.shape[1]) if classes_too else array.reshape(-1)
+
+    for shape in INNER_SHAPES:
+        sample = classes(case, kind, rng, dtype, shape)
+        labelled = argnums(case, sample) == ("input",) and case.is_loss
+        x, *rest = sample.args
+        args = (flattened(x, True), *(flattened(y, not labelled) for y in rest))
+        upstream = flattened(sample.grad_output, not case.is_loss)
+        one = everything(case, sample)
+        other = everything(case, Sample(sample.choices, args, sample.kwargs, upstream))
+        for name, result in one.items():
+            if np.ndim(result) > 1 and "weight" not in name:
+                result = flattened(result, name != "none" or not case.is_loss)
+            assert bits(result) == bits(other[name]), f"{name}: {sample}"
