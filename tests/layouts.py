@@ -46,7 +46,7 @@ def every_second(array: Array) -> Array:
 
 def scattered(array: Array) -> Array:
     """Gaps before and after every number in every dimension."""
-    places = tuple(slice(1, 2 * n + 1, 2) for n in array.shape)
+    places = (..., *(slice(1, 2 * n + 1, 2) for n in array.shape))
     view = poison(tuple(2 * n + 1 for n in array.shape), array.dtype)[places]
     view[...] = array
     return view

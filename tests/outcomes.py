@@ -50,19 +50,21 @@ def argnums(case: LossCase, sample: Sample) -> tuple[str, ...]:
     return tuple(name for name in case.differentiable if name in case.operands or name in sample.kwargs)
 
 
-def everything(case: LossCase, sample: Sample, **options: Any) -> dict[str, Any]:
+def everything(case: LossCase, sample: Sample, reductions: tuple[str, ...] = REDUCTIONS, **options: Any) -> dict[str, Any]:
     """
-    The results in every reduction, by name. `options` go into the call. The value beside a gradient has the bits of
-    the plain one.
+    The results by name: the value in every reduction, the gradients of all but the sum. `options` go into the call.
+    The value beside a gradient has the bits of the plain one.
     """
     function, names = getattr(F, case.name), argnums(case, sample)
     both = nl.value_and_grad(function, argnums=names)
     found: dict[str, Any] = {}
     with quiet():
-        for reduction in REDUCTIONS if case.is_loss else ("none",):
+        for reduction in reductions if case.is_loss else ("none",):
             keywords = {**sample.kwargs, **options} | ({"reduction": reduction} if case.is_loss else {})
             upstream = sample.grad_output if reduction == "none" else SCALAR_UPSTREAM
             found[reduction] = function(*sample.args, **keywords)
+            if reduction == "sum":
+                continue
             value, grads = both(*sample.args, grad_output=upstream, **keywords)
             assert bits(value) == bits(found[reduction]), f"{reduction}: the value beside the gradient is another one"
             found |= {f"{reduction}, d {name}": grad for name, grad in zip(names, grads, strict=True)}
@@ -73,6 +75,12 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """The names of results whose bits differ."""
     assert one.keys() == other.keys()
     return [name for name in one if bits(one[name]) != bits(other[name])]
+
+
+def weighted(kind: str, sample: Sample) -> str:
+    """The bound of that kind for a call with so many weights as the sample's."""
+    weights = sum(name in sample.kwargs for name in OPTIONAL_ARRAYS)
+    return kind + ("", ", 1 weight", ", 2 weights")[weights]
 
 
 def with_upstream(case: LossCase, sample: Sample) -> Sample:
@@ -112,12 +120,12 @@ def flat(case: LossCase, rng: np.random.Generator, dtype: str, size: int) -> Ite
 
 
 def classes(case: LossCase, kind: str, rng: np.random.Generator, dtype: str, shape: Shape) -> Sample:
-    """Operands of shape (N, C) or (N, C, inner)."""
-    count, rows = shape[1], shape[:1] + shape[2:]
+    """Operands of shape (N, C) or (N, C, inner); multi-label classes are the last axis."""
+    count, rows = shape[-1 if case.name == "multilabel_soft_margin_loss" else 1], shape[:1] + shape[2:]
     x = (log_probabilities if case.name == "nll_loss" else logits)(rng, shape, dtype)
     args: tuple[Any, ...] = (x,)
     if kind.startswith("labels"):
-        labels = rng.integers(0, count, rows)
+        labels = rng.integers(0, max(count, 1), rows)
         args = (x, np.where(rng.random(rows) < 0.1, -100, labels) if "options" in kind else labels)
     elif kind.startswith("probabilities"):
         shares = np.where(rng.random(shape) < 0.2, 0, rng.random(shape))
@@ -153,14 +161,14 @@ def isa(name: str) -> Iterator[None]:
 
 def threads_started(call: Callable[[], Any]) -> int:
     """How many threads a call starts: OpenMP keeps those of a fresh Python thread until that one ends."""
-    started: list[int] = []
+    started: set[str] = set()
 
     def run() -> None:
-        before = len(os.listdir("/proc/self/task"))
+        before = set(os.listdir("/proc/self/task"))
         call()
-        started.append(len(os.listdir("/proc/self/task")) - before)
+        started.update(set(os.listdir("/proc/self/task")) - before)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    return started[0]
+    return len(started)
