@@ -4,15 +4,20 @@ The edge tables and "Seen" examples of SEMANTICS.md for the losses there are, as
 
 from __future__ import annotations
 
+from rows import refused
 from rows.activations import ACTIVATIONS
 from rows.binary import BINARY, MULTI_LABEL
 from rows.classes import CROSS_ENTROPY, NEGATIVE_LOG
-from rows.refused import CONSTRUCTOR_ROWS, ERROR_ROWS, GRADIENT_ROWS, ConstructorRow, ErrorRow, GradientRow
+from rows.linear import LINEAR_CONSTRUCTORS, LINEAR_ERRORS, LINEAR_GRADIENTS, LINEAR_ROWS
+from rows.refused import ConstructorRow, ErrorRow, GradientRow
 from rows.regression import SQUARES
 from rows.row import EdgeRow, WarningRow
 from rows.warned import BROADCAST_MEAN, WARNING_ROWS
 
-EDGE_ROWS: tuple[EdgeRow, ...] = (*SQUARES, *BINARY, *MULTI_LABEL, *NEGATIVE_LOG, *CROSS_ENTROPY, *ACTIVATIONS)
+EDGE_ROWS: tuple[EdgeRow, ...] = (*SQUARES, *BINARY, *MULTI_LABEL, *NEGATIVE_LOG, *CROSS_ENTROPY, *ACTIVATIONS, *LINEAR_ROWS)
+ERROR_ROWS: tuple[ErrorRow, ...] = (*refused.ERROR_ROWS, *LINEAR_ERRORS)
+CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (*refused.CONSTRUCTOR_ROWS, *LINEAR_CONSTRUCTORS)
+GRADIENT_ROWS: tuple[GradientRow, ...] = (*refused.GRADIENT_ROWS, *LINEAR_GRADIENTS)
 
 __all__ = [
     "BROADCAST_MEAN",
