@@ -21,8 +21,9 @@ FUNCTION = "linear_cross_entropy"
 ARGUMENTS = ("input", "linear_weight", "target", "linear_bias", "weight")
 CHUNK_BYTES = 64 * 2**20
 
-# The share of a chunk's memory that products of the weight's gradient pass through, small enough to stay in a cache.
-PRODUCT_SHARE = 32
+# One part in so many of a chunk's memory is what products of the weight's gradient pass through: small enough for a cache, large
+# enough that the threads of the BLAS seldom wait for each other.
+PRODUCT_SHARE = 8
 
 
 @dataclass
