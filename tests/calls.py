@@ -16,6 +16,7 @@ import numpy as np
 import ndloss as nl
 import ndloss.functional as F
 from cases import CASE, CASES, LossCase
+from criteria import MAKERS
 from reference import Answer
 from samples import Sample
 from tolerances import BATCHES
@@ -67,6 +68,8 @@ def criterion(case: LossCase, sample: Sample) -> Any:
     """The class form with the sample's options, None where the class does not take one of them."""
     if not set(sample.kwargs) <= set(case.constructor):
         return None
+    if case.name in MAKERS:
+        return MAKERS[case.name](sample)
     return getattr(nl, case.class_name)(**sample.kwargs)
 
 

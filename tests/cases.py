@@ -16,6 +16,8 @@ import reference
 import reference_elementwise
 import samples
 import samples_elementwise
+import reference_linear
+import samples_linear
 from reference import Answer
 from samples import REDUCTIONS, Array, Choices, Sample
 
@@ -59,7 +61,7 @@ class LossCase:
     differentiable: tuple[str, ...]
     constructor: tuple[str, ...]  # options the class takes; the others are the function's alone
     # n loss rows for `criterion(**kwargs)` that may be cut anywhere along axis 0, with non-negative terms; None for
-    # activations
+    # activations, and for losses whose operands do not all have a batch axis
     batch: Callable[[np.random.Generator, str, int], Sample] | None = None
     allowed: Callable[[Choices], bool] = field(default=lambda _: True)
     # distance of each input element from where the closed form is no derivative, and the radius a difference quotient
@@ -68,6 +70,7 @@ class LossCase:
     kink_radius: float = 0.0
     # the same for every operand of a sample by name, where kinks depend on several operands or on options
     kinks: Callable[[Sample], Mapping[str, Array]] | None = None
+    bare: bool = True  # the class can be made without arguments
 
     def __str__(self) -> str:
         return self.name
@@ -78,7 +81,11 @@ class LossCase:
 
     @property
     def is_loss(self) -> bool:
-        return self.batch is not None
+        return "reduction" in self.axes
+
+    def position(self, name: str) -> int:
+        """The number by which `argnums` calls an argument."""
+        return (*self.operands, *(n for n in self.differentiable if n not in self.operands)).index(name)
 
     def combinations(self) -> Iterator[dict[str, str]]:
         """Every allowed combination of choices."""
@@ -394,6 +401,20 @@ CASES: tuple[LossCase, ...] = (
         kinks=samples_elementwise.kinks_of_margin_ranking,
         kink_radius=1e-3,
     ),
+    LossCase(
+        name="linear_cross_entropy",
+        class_name="LinearCrossEntropyLoss",
+        struct_name="CrossEntropyLoss of ChunkedLogits",
+        reference=reference_linear.linear_cross_entropy,
+        axes={**samples_linear.LINEAR_AXES, "reduction": REDUCTIONS},
+        draw=samples_linear.draw_linear,
+        domain={"input": REALS, "linear_weight": Domain(-1, 1), "target": UNIT},
+        differentiable=("input", "linear_weight", "target", "linear_bias", "weight"),
+        constructor=("linear_bias", "weight", "reduction", "ignore_index", "label_smoothing"),
+        allowed=samples_linear.linear_allowed,
+        bare=False,
+    ),
 )
 CASE: dict[str, LossCase] = {case.name: case for case in CASES}
-LOSSES = tuple(case for case in CASES if case.is_loss)
+# Losses of any number of rows
+LOSSES = tuple(case for case in CASES if case.batch is not None)

@@ -4,6 +4,7 @@ The edge tables and "Seen" examples of SEMANTICS.md for the losses there are, as
 
 from __future__ import annotations
 
+from rows import refused
 from rows.activations import ACTIVATIONS
 from rows.binary import BINARY, MULTI_LABEL
 from rows.classes import CROSS_ENTROPY, NEGATIVE_LOG
@@ -14,20 +15,27 @@ from rows.elementwise import (
     ELEMENTWISE_GRADIENTS,
     ELEMENTWISE_WARNINGS,
 )
-from rows.refused import CONSTRUCTOR_ROWS as REFUSED_CONSTRUCTORS
-from rows.refused import ERROR_ROWS as REFUSED
-from rows.refused import GRADIENT_ROWS as REFUSED_GRADIENTS
+from rows.linear import LINEAR_CONSTRUCTORS, LINEAR_ERRORS, LINEAR_GRADIENTS, LINEAR_ROWS
 from rows.refused import ConstructorRow, ErrorRow, GradientRow
 from rows.regression import SQUARES
 from rows.row import EdgeRow, WarningRow
 from rows.warned import BROADCAST_MEAN
 from rows.warned import WARNING_ROWS as WARNED
 
-EDGE_ROWS: tuple[EdgeRow, ...] = (*SQUARES, *BINARY, *MULTI_LABEL, *NEGATIVE_LOG, *CROSS_ENTROPY, *ACTIVATIONS, *ELEMENTWISE)
+EDGE_ROWS: tuple[EdgeRow, ...] = (
+    *SQUARES,
+    *BINARY,
+    *MULTI_LABEL,
+    *NEGATIVE_LOG,
+    *CROSS_ENTROPY,
+    *ACTIVATIONS,
+    *ELEMENTWISE,
+    *LINEAR_ROWS,
+)
 WARNING_ROWS: tuple[WarningRow, ...] = (*WARNED, *ELEMENTWISE_WARNINGS)
-ERROR_ROWS: tuple[ErrorRow, ...] = (*REFUSED, *ELEMENTWISE_ERRORS)
-CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (*REFUSED_CONSTRUCTORS, *ELEMENTWISE_CONSTRUCTORS)
-GRADIENT_ROWS: tuple[GradientRow, ...] = (*REFUSED_GRADIENTS, *ELEMENTWISE_GRADIENTS)
+ERROR_ROWS: tuple[ErrorRow, ...] = (*refused.ERROR_ROWS, *ELEMENTWISE_ERRORS, *LINEAR_ERRORS)
+CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (*refused.CONSTRUCTOR_ROWS, *ELEMENTWISE_CONSTRUCTORS, *LINEAR_CONSTRUCTORS)
+GRADIENT_ROWS: tuple[GradientRow, ...] = (*refused.GRADIENT_ROWS, *ELEMENTWISE_GRADIENTS, *LINEAR_GRADIENTS)
 
 __all__ = [
     "BROADCAST_MEAN",

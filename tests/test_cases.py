@@ -55,7 +55,7 @@ def test_options_reach_the_call(case: LossCase) -> None:
         if "ignore_index" in chosen:
             assert kwargs.get("ignore_index", -100) == IGNORED[chosen["ignore_index"]]
         if chosen.get("target") in ("int64", "uint8", "bool"):
-            assert sample.args[-1].dtype == chosen["target"]
+            assert sample.args[case.operands.index("target")].dtype == chosen["target"]
         if chosen.get("weight") == "last":
             assert kwargs["weight"].shape == sample.args[0].shape[-1:] or case.name == "multilabel_soft_margin_loss"
 

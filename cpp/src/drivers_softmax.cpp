@@ -306,20 +306,22 @@ class SoftmaxDriver {
     TileRows<T> rows;
     base_.read_rows(offsets, row, 1, rows);
     const SoftmaxKernels<T>& kernel = kernels();
+    const bool labelled = walk.present(label_array) && rows.labels.label[0] >= 0;
+    const bool kept = !is_loss() || walk.present(target_array) || labelled;
+    T label_input = 0;
+    if (labelled) {  // before the exponentials, which may take the logits' place
+      base_.read_one(input_array, offsets.at(input_array, 0) + rows.labels.label[0] * walk.class_stride(input_array),
+                     label_input);
+    }
     auto fold = [&](std::int64_t s, int thread) {
       states[s] = kernel.fold(segment(offsets, rows, s, numbers_of(thread)).tile);
     };
     parallel_for(count, threads, fold);
     LongRow whole = merge(states, count);
 
-    const bool labelled = walk.present(label_array) && rows.labels.label[0] >= 0;
-    const bool kept = !is_loss() || walk.present(target_array) || labelled;
     double a = 0;
-    T label_input = 0;
     if (labelled) {
       a = static_cast<double>(label_coefficient(rows, 0));
-      base_.read_one(input_array, offsets.at(input_array, 0) + rows.labels.label[0] * walk.class_stride(input_array),
-                     label_input);
       const double origin = whole.row.max == -math::infinity<double> ? 0.0 : whole.row.max;
       whole.coefficients += a;
       whole.distance += math::product_or_zero(a, origin - static_cast<double>(label_input));

@@ -359,6 +359,7 @@ void tile_across(const SoftmaxTile<T>& given) {
   for (int l = 0; l < lanes; ++l) {
     references.derive(l);
   }
+  read_rows<K>(tile, rows);  // before the exponentials, which may take the logits' place
 
   RowSums<T> sums;
   sums.template clear<K>();
@@ -376,7 +377,6 @@ void tile_across(const SoftmaxTile<T>& given) {
     }
   }
 
-  read_rows<K>(tile, rows);
   for (int l = 0; l < lanes; ++l) {
     rows.rest[l] = sums.rest.at(l);
     rows.maxima[l] = sums.maxima.at(l);

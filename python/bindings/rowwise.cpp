@@ -50,6 +50,12 @@ class BoundRows {
     return without_gil([&] { return ndloss::accumulate(call); });
   }
 
+  /// What a reduction multiplies the gradients by: known from labels and weights alone.
+  double scale(const std::string& reduction) const {
+    const Reduction kind = reduction == "mean" ? Reduction::mean : Reduction::sum;
+    return without_gil([&] { return gradient_scale(call_, kind); });
+  }
+
   Accumulator map(const py::object& out) const {
     const Output output = output_of(out);
     return without_gil([&] { return ndloss::map(call_, output); });
@@ -88,6 +94,7 @@ void bind_rowwise(py::module_& m) {
            py::arg("ignore_index"), py::arg("label_smoothing"), py::arg("twice"), py::arg("threads"))
       .def("accumulate", &BoundRows::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1)
       .def("map", &BoundRows::map, py::arg("out"))
+      .def("scale", &BoundRows::scale, py::arg("reduction"))
       .def("gradients", &BoundRows::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"), py::arg("grads"),
            py::arg("value"));
   m.def(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ndloss._typing import Array
+
+
+T = TypeVar("T")
 
 
 class BroadcastWarning(UserWarning):
@@ -146,6 +149,44 @@ def options(function: str, given: Mapping[str, object], known: Sequence[str]) ->
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
 
 
+def positive_integer(function: str, argument: str, value: object) -> int:
+    result = integer(function, argument, value)
+    if result < 1:
+        raise ValueError(f"{function}: {argument} must be at least 1, got {result}")
+    return result
+
+
+def size(function: str, argument: str, value: object) -> int:
+    result = integer(function, argument, value)
+    if result < 0:
+        raise ValueError(f"{function}: {argument} must be at least 0, got {result}")
+    return result
+
+
+def instance(function: str, argument: str, value: Any, kind: type[T]) -> T | None:
+    """The value, which is of this type or None."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{function}: {argument} must be {kind.__name__} or None, got {type(value).__name__}")
+    return value
+
+
+def floating(function: str, argument: str, value: object) -> np.dtype[Any]:
+    """A native floating dtype that the core computes with."""
+    try:
+        dtype = np.dtype(value)  # type: ignore[call-overload]
+    except TypeError:
+        raise TypeError(f"{function}: {argument} must be a dtype, got {value!r}") from None
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise TypeError(f"{function}: {argument} must be float16, float32 or float64, got {dtype}")
+    result: np.dtype[Any] = dtype.newbyteorder("=")
+    return result
+
+
+def cpu(function: str, device: object) -> None:
+    if device is not None and str(device) != "cpu":
+        raise ValueError(f"{function}: device must be None or 'cpu', got {device!r}")
+
+
 def same_shape(function: str, input: Array, target: Array) -> None:
     if input.shape != target.shape:
         raise ValueError(
@@ -199,6 +240,51 @@ def class_indices(function: str, input: Array, target: Array) -> None:
             f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
         )
     raise ValueError(f"{function}: target must have shape {expected} for input {input.shape}, got {target.shape}")
+
+
+def linear_shapes(function: str, input: Array, linear_weight: Array, linear_bias: Array | None) -> tuple[int, ...]:
+    """The shape of the logits."""
+    if input.ndim not in (1, 2):
+        raise ValueError(
+            f"{function}: input must have 1 or 2 dimensions, got {input.ndim} (expected input with dimensionality 1 or 2)"
+        )
+    if linear_weight.ndim < 2:
+        raise ValueError(f"{function}: linear_weight must have 2 or more dimensions, (C, ..., in), got {linear_weight.ndim}")
+    if input.shape[-1] != linear_weight.shape[-1]:
+        raise ValueError(
+            f"{function}: linear_weight must have the last dimension of input, got input {input.shape} and linear_weight "
+            f"{linear_weight.shape} (expected equal input and linear_weight last dimensions (in_features))"
+        )
+    if linear_bias is not None and linear_bias.shape != linear_weight.shape[:-1]:
+        raise ValueError(
+            f"{function}: linear_bias must have shape {linear_weight.shape[:-1]} for linear_weight {linear_weight.shape}, "
+            f"got {linear_bias.shape}"
+        )
+    if input.ndim == 1 and linear_weight.ndim > 2:
+        raise ValueError(
+            f"{function}: input must be (N, in_features) for linear_weight {linear_weight.shape}, got {input.shape} "
+            f"(a K-dimensional loss requires batched input)"
+        )
+    return (*input.shape[:-1], *linear_weight.shape[:-1])
+
+
+def linear_target(function: str, target: Array, logits: tuple[int, ...], *, batched: bool, ignore_index: int | None) -> None:
+    """Target holds a class index for each row of logits, or a probability for each of them."""
+    if target.shape == logits:
+        if target.dtype.kind != "f":
+            raise TypeError(
+                f"{function}: target has the shape {logits} of the logits, which makes it class probabilities, and those must be "
+                f"floating; got dtype {target.dtype}. A one-hot target becomes class indices by target.argmax({int(batched)}). "
+                f"(Expected floating point type for target with class probabilities.)"
+            )
+        if ignore_index is not None:
+            raise ValueError(f"{function}: ignore_index cannot be specified when target contains probabilities, got {ignore_index}")
+        return
+    if target.dtype.kind not in "iub":
+        raise TypeError(f"{function}: target must hold class indices (integers), got dtype {target.dtype}")
+    expected = logits[:1] + logits[2:] if batched else ()
+    if target.shape != expected and (batched or target.shape != (1,)):
+        raise ValueError(f"{function}: target must have shape {expected} for logits {logits}, got {target.shape}")
 
 
 def class_axis(function: str, argument: str, value: object, ndim: int) -> int:

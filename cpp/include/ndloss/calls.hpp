@@ -136,7 +136,8 @@ struct RowCall {
   Interrupt interrupt;
 };
 
-/// Gradients have the input's shape, C-contiguous. A row's is its derivative times upstream and scale.
+/// Gradients have the input's shape, C-contiguous. A row's is its derivative times upstream and scale. The input's may be
+/// written where the input stands, if it is contiguous and of its type and no other gradient is wanted.
 struct RowGradients {
   double scale = 1;
   const ArrayView* upstream = nullptr;  // shape of input without the axis

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ndloss/accumulator.hpp"
+#include "ndloss/chunked_logits.hpp"
 #include "ndloss/evaluate.hpp"
 #include "ndloss/isa.hpp"
 #include "ndloss/losses.hpp"

@@ -184,12 +184,56 @@ void cross_entropy() {
   expect_throw<std::out_of_range>("class 3 of 3", [&] { return ndloss::evaluate(ndloss::CrossEntropyLoss{}, rows, outside); });
 }
 
+/// A layer of 3 classes on samples of 2 features, two samples' logits at a time.
+void chunked_logits() {
+  constexpr std::int64_t samples = 5;
+  constexpr std::int64_t classes = 3;
+  const std::array<double, 10> input = {1.0, 0.5, -0.5, 2.0, 0.0, 1.0, 1.5, -1.0, 0.25, 0.75};
+  const std::array<double, 6> weight = {0.5, -1.0, 1.0, 0.25, -0.75, 0.5};
+  const std::array<std::uint8_t, 5> labels = {0, 2, 1, 1, 0};
+  const auto fill = [&](const ndloss::LogitsChunk<double>& chunk) {
+    for (std::int64_t r = 0; r < chunk.rows; ++r) {
+      for (std::int64_t c = 0; c < classes; ++c) {
+        const double* x = &input[static_cast<std::size_t>(2 * (chunk.begin + r))];
+        const double* w = &weight[static_cast<std::size_t>(2 * c)];
+        chunk.data[r * classes + c] = x[0] * w[0] + x[1] * w[1];
+      }
+    }
+  };
+  std::array<double, classes * samples> whole = {};
+  fill({whole.data(), 0, samples, classes});
+  double sum = 0;
+  for (std::size_t n = 0; n < samples; ++n) {
+    const double* x = &whole[3 * n];
+    sum += std::log(std::exp(x[0]) + std::exp(x[1]) + std::exp(x[2])) - x[labels[n]];
+  }
+  std::array<double, 2 * classes> memory = {};
+  const ndloss::ChunkedLogits<double> logits{samples, classes, memory};
+  expect("cross entropy of chunked logits", ndloss::evaluate(ndloss::CrossEntropyLoss{}, logits, labels, fill), sum / samples,
+         8 * twice);
+  double bias_slope = 0;
+  const double mean = ndloss::value_and_gradient(ndloss::CrossEntropyLoss{}, logits, labels, fill,
+                                                 [&](const ndloss::LogitsChunk<const double>& slopes) {
+                                                   for (std::int64_t r = 0; r < slopes.rows; ++r) {
+                                                     bias_slope += slopes.data[r * classes];
+                                                   }
+                                                 });
+  expect("... with gradient", mean, sum / samples, 8 * twice);
+  double expected = 0;
+  for (std::size_t n = 0; n < samples; ++n) {
+    const double* x = &whole[3 * n];
+    expected += std::exp(x[0]) / (std::exp(x[0]) + std::exp(x[1]) + std::exp(x[2])) - (labels[n] == 0 ? 1 : 0);
+  }
+  expect("... its gradient for the bias of class 0", bias_slope, expected / samples, 64 * twice);
+}
+
 }  // namespace
 
 int main() {
   elementwise();
   own_loss();
   cross_entropy();
+  chunked_logits();
   std::printf("%s, %d wrong\n", ndloss::get_isa().c_str(), wrong);
   return wrong == 0 ? 0 : 1;
 }

@@ -1,0 +1,335 @@
+"""Cross entropy of logits that a linear layer makes, a chunk of samples at a time: the logits never exist as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import ceil, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ndloss import _array, _check, _core
+
+if TYPE_CHECKING:
+    from ndloss._accumulator import Piece, Stream
+    from ndloss._typing import Array
+
+Operand = tuple["Array", bool]
+
+FUNCTION = "linear_cross_entropy"
+ARGUMENTS = ("input", "linear_weight", "target", "linear_bias", "weight")
+CHUNK_BYTES = 64 * 2**20
+
+# One part in so many of a chunk's memory is what products of the weight's gradient pass through: small enough for a cache, large
+# enough that the threads of the BLAS seldom wait for each other.
+PRODUCT_SHARE = 8
+
+
+@dataclass
+class LinearProblem:
+    """A checked call. Either `labels` or `probabilities` is given."""
+
+    input: Operand  # (in,) or (N, in)
+    linear_weight: Operand  # (C, d1, ..., dK, in)
+    linear_bias: Operand | None
+    reduction: str
+    threads: int
+    labels: Array | None = None
+    probabilities: Operand | None = None
+    weight: Array | None = None
+    ignore_index: int = -100
+    label_smoothing: float = 0.0
+    chunk_rows: int | None = None
+    chunk_bytes: int = CHUNK_BYTES
+
+    weights: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        operands = [o for o in (self.input, self.linear_weight, self.linear_bias, self.probabilities) if o is not None]
+        self.dtype = _array.result_dtype(*operands)
+        self.twice = _array.computes_in_double(self.dtype)
+        self.compute = _array.FLOAT64 if self.twice else _array.FLOAT32
+        x, matrix = self.input[0], self.linear_weight[0]
+        self.features = matrix.shape[-1]
+        self.classes, self.inner = matrix.shape[0], matrix.shape[1:-1]
+        self.columns: int = self.classes * prod(self.inner)
+        self.samples: int = 1 if x.ndim == 1 else x.shape[0]
+        self.logits_shape = (self.samples, self.classes, *self.inner)
+        self.output_shape = (() if x.ndim == 1 else (self.samples,)) + self.inner
+        self.weights = _check.class_weight(FUNCTION, self.weight, self.classes)
+        self.rows = x.reshape(self.samples, self.features)
+        self.matrix = self._computed(matrix.reshape(self.columns, self.features))
+        self.bias = None if self.linear_bias is None else self._computed(self.linear_bias[0].reshape(self.columns))
+        if self.labels is not None:
+            self.labels = self.labels.reshape((self.samples, *self.inner))
+
+    def _computed(self, array: Array) -> Array:
+        """The array in the compute type, itself where it is in it."""
+        return array if array.dtype == self.compute and array.dtype.isnative else array.astype(self.compute)
+
+    # ---- chunks ----
+
+    @property
+    def height(self) -> int:
+        """Samples of a chunk: the same for a value and for gradients, so that the value has the same bits."""
+        if self.chunk_rows is not None:
+            return max(min(self.chunk_rows, self.samples), 1)
+        room = self.chunk_bytes - self.chunk_bytes // PRODUCT_SHARE
+        # Gradients for probabilities and class weights need the logits beside them.
+        arrays = 1 if self.labels is not None else 3
+        most = max(room // max(arrays * self.columns * self.compute.itemsize, 1), 1)
+        block = _core.row_block("cross_entropy", self.classes)
+        if most < block:
+            return min(most, max(self.samples, 1))
+        most = most // block * block
+        even = ceil(self.samples / max(ceil(self.samples / most), 1))
+        return max(min(ceil(even / block) * block, most, self.samples), 1)
+
+    def _chunks(self, begin: int, end: int) -> Iterator[tuple[int, int, Array, Array]]:
+        """Begin, end, inputs and logits of every chunk; the logits stand in one buffer, each time anew."""
+        height = min(self.height, max(end - begin, 1))
+        buffer = np.empty((height, self.columns), self.compute)
+        for start in range(begin, end, height):
+            stop = min(start + height, end)
+            x = self._computed(self.rows[start:stop])
+            logits = buffer[: stop - start]
+            with np.errstate(all="ignore"):
+                np.matmul(x, self.matrix.T, out=logits)
+                if self.bias is not None:
+                    np.add(logits, self.bias, out=logits)
+            yield start, stop, x, logits.reshape(stop - start, *self.logits_shape[1:])
+
+    def _row_call(self, logits: Array, start: int, stop: int) -> _core.RowCall:
+        labels = None if self.labels is None else self.labels[start:stop]
+        probabilities = None
+        if self.probabilities is not None:
+            probabilities = self.probabilities[0].reshape(self.logits_shape)[start:stop]
+        return _core.RowCall(
+            "cross_entropy", logits, 1, labels, probabilities, self.weights, self.ignore_index, self.label_smoothing,
+            self.twice, self.threads,
+        )  # fmt: skip
+
+    def _raise_if_bad(self, total: _core.Accumulator, start: int) -> _core.Accumulator:
+        if total.bad is not None and self.labels is not None:
+            index, _, bits = total.bad
+            value = bits if self.labels.dtype.kind == "u" or bits < 2**63 else bits - 2**64
+            _check.bad_class(FUNCTION, index + start * prod(self.inner), self.output_shape, value, self.classes)
+        return total
+
+    def _accumulated(self, begin: int, end: int) -> _core.Accumulator:
+        total = _core.Accumulator()
+        for start, stop, _, logits in self._chunks(begin, end):
+            total.merge(self._raise_if_bad(self._row_call(logits, start, stop).accumulate(_core.Accumulator()), start))
+        return total
+
+    # ---- requests ----
+
+    def value(self) -> Any:
+        if self.reduction != "none":
+            return _array.scalar(self._accumulated(0, self.samples).compute(self.reduction), self.dtype)
+        out = np.empty((self.samples, *self.inner), self.dtype)
+        for start, stop, _, logits in self._chunks(0, self.samples):
+            self._raise_if_bad(self._row_call(logits, start, stop).map(out[start:stop]), start)
+        return _array.unboxed(out.reshape(self.output_shape))
+
+    def value_and_grad(self, argnums: object, grad_output: object) -> Any:
+        names, several = self._wanted(argnums)
+        factor, upstream = 1.0, None
+        if self.reduction != "none":
+            factor = _check.scalar_grad_output(FUNCTION, grad_output) * self._scale()
+        elif grad_output is not None:
+            given, _ = _array.as_array(FUNCTION, "grad_output", grad_output)
+            upstream = _check.broadcasts_to(FUNCTION, "grad_output", given, self.output_shape, "the output")
+            upstream = upstream.reshape(self.samples, *self.inner)
+        out = np.empty((self.samples, *self.inner), self.dtype) if self.reduction == "none" else None
+        sums = _Gradients(self, names)
+        total = _core.Accumulator()
+        for start, stop, x, logits in self._chunks(0, self.samples):
+            call = self._row_call(logits, start, stop)
+            value = None if out is None else out[start:stop]
+            g = None if upstream is None else upstream[start:stop]
+            slopes, target, class_weight = sums.buffers(logits, start, stop)
+            part = call.gradients("sum", factor, g, (slopes, target, class_weight), value)
+            total.merge(self._raise_if_bad(part, start))
+            sums.add(slopes, x, start, stop)
+        grads = sums.finished()
+        ordered = tuple(grads[name] for name in names)
+        result = (
+            _array.scalar(total.compute(self.reduction), self.dtype)
+            if out is None
+            else _array.unboxed(out.reshape(self.output_shape))
+        )
+        return result, ordered if several else ordered[0]
+
+    def _scale(self) -> float:
+        """What the reduction multiplies gradients by: from labels and class weights alone, before there are logits."""
+        nothing = np.broadcast_to(np.zeros((), self.compute), self.logits_shape)
+        return self._row_call(nothing, 0, self.samples).scale(self.reduction)
+
+    def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
+        names = ["input", "linear_weight"]
+        reasons: dict[str, str] = {}
+        if self.labels is not None:
+            reasons["target"] = "class indices have none"
+            reasons["weight"] = "it is None" if self.weight is None else "torch differentiates it for class probabilities only"
+        else:
+            names.append("target")
+            if self.weight is not None:
+                names.append("weight")
+            else:
+                reasons["weight"] = "it is None"
+        if self.linear_bias is not None:
+            names.append("linear_bias")
+        else:
+            reasons["linear_bias"] = "it is None"
+        return _check.argument_numbers(FUNCTION, named(argnums, ARGUMENTS), names, reasons)
+
+    def kept(self, start: int, stop: int) -> Array | None:
+        """Which samples of a chunk count; None if all do."""
+        if self.labels is None:
+            return None
+        ignored: Array = (self.labels[start:stop] == self.ignore_index).reshape(stop - start, -1).all(axis=1)
+        return ~ignored if ignored.any() else None
+
+    # ---- streams: units are samples ----
+
+    def feed(self, stream: Stream) -> None:
+        stream.feed(self)
+
+    @property
+    def stream_kind(self) -> LinearKind:
+        return LinearKind(self.dtype)
+
+    @property
+    def stream_units(self) -> int:
+        return self.samples
+
+    def stream_piece(self, begin: int, end: int) -> Piece:
+        raise AssertionError("a unit is a block: nothing is left over")
+
+    def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator:
+        total.merge(self._accumulated(begin, end))
+        return total
+
+
+def named(argnums: object, arguments: tuple[str, ...]) -> object:
+    """Numbers of arguments as their names; what is no such number stays what it is."""
+
+    def one(item: Any) -> Any:
+        return arguments[item] if isinstance(item, int) and not isinstance(item, bool) and 0 <= item < len(arguments) else item
+
+    return tuple(map(one, argnums)) if isinstance(argnums, tuple) else one(argnums)
+
+
+class _Gradients:
+    """Gradients that grow chunk by chunk, in the order of the chunks."""
+
+    def __init__(self, problem: LinearProblem, names: tuple[str, ...]) -> None:
+        self.problem = problem
+        self.names = names
+        p = problem
+        self.beside: Array | None = None
+        self.per_row: Array | None = None
+        self.sums: dict[str, Array] = {}
+        self.dtypes = {
+            name: _array.gradient_dtype(*operand, p.dtype)
+            for name, operand in (
+                ("input", p.input),
+                ("linear_weight", p.linear_weight),
+                ("linear_bias", p.linear_bias),
+                ("target", p.probabilities),
+                ("weight", None if p.weight is None else (p.weight, False)),
+            )
+            if operand is not None
+        }
+        if "target" in names or "weight" in names:
+            self.beside = np.empty((p.height, *p.logits_shape[1:]), p.compute)
+        if "weight" in names:
+            self.per_row = np.empty((p.height, *p.logits_shape[1:]), p.compute)
+            self.sums["weight"] = np.zeros(p.classes)
+        if "target" in names:
+            self.sums["target"] = np.empty(p.logits_shape, self.dtypes["target"])
+        if "input" in names:
+            self.sums["input"] = np.empty((p.samples, p.features), self.dtypes["input"])
+        if "linear_weight" in names:
+            self.sums["linear_weight"] = np.zeros((p.columns, p.features), p.compute)
+            width = p.chunk_bytes // PRODUCT_SHARE // max(p.features * p.compute.itemsize, 1)
+            self.width = max(min(width, p.columns), 1)
+            self.product: Array | None = None
+        if "linear_bias" in names:
+            self.sums["linear_bias"] = np.zeros(p.columns, p.compute)
+
+    def buffers(self, logits: Array, start: int, stop: int) -> tuple[Array, Array | None, Array | None]:
+        """Where the slopes go (the place of the logits, where nothing else needs them), and the other two."""
+        count = stop - start
+        slopes = logits if self.beside is None else self.beside[:count]
+        target = self.sums["target"][start:stop] if "target" in self.names else None
+        return slopes, target, None if self.per_row is None else self.per_row[:count]
+
+    def add(self, slopes: Array, x: Array, start: int, stop: int) -> None:
+        p = self.problem
+        count = stop - start
+        flat = slopes.reshape(count, p.columns)
+        with np.errstate(all="ignore"):
+            # 0 times NaN is NaN: an ignored sample is kept out of the products, whatever it holds.
+            kept = p.kept(start, stop)
+            if "input" in self.names:
+                self._add_input(flat, kept, start, stop)
+            if "linear_weight" in self.names:
+                self._add_weight(flat, x if kept is None else np.where(kept[:, None], x, x.dtype.type(0)), start)
+            if "linear_bias" in self.names:
+                self.sums["linear_bias"] += np.matmul(np.ones(count, p.compute), flat)
+            if self.per_row is not None:
+                part = np.empty(p.classes)
+                _core.sum_to_shape(np.moveaxis(self.per_row[:count], 1, -1), part)
+                self.sums["weight"] += part
+
+    def _add_input(self, slopes: Array, kept: Array | None, start: int, stop: int) -> None:
+        to = self.sums["input"][start:stop]
+        if to.dtype == slopes.dtype:
+            np.matmul(slopes, self.problem.matrix, out=to)
+        else:
+            to[...] = np.matmul(slopes, self.problem.matrix)
+        if kept is not None:
+            to[~kept] = 0
+
+    def _add_weight(self, slopes: Array, x: Array, start: int) -> None:
+        total = self.sums["linear_weight"]
+        if start == 0:
+            np.matmul(slopes.T, x, out=total)
+            return
+        if self.product is None:
+            self.product = np.empty((self.width, self.problem.features), total.dtype)
+        for first in range(0, len(total), self.width):
+            rows = total[first : first + self.width]
+            product = self.product[: len(rows)]
+            np.matmul(slopes[:, first : first + self.width].T, x, out=product)
+            np.add(rows, product, out=rows)
+
+    def finished(self) -> dict[str, Array]:
+        p = self.problem
+        shapes = {"input": p.input[0].shape, "linear_weight": p.linear_weight[0].shape, "weight": (p.classes,)}
+        if p.linear_bias is not None:
+            shapes["linear_bias"] = p.linear_bias[0].shape
+        if p.probabilities is not None:
+            shapes["target"] = p.probabilities[0].shape
+        with np.errstate(all="ignore"):
+            return {name: total.astype(self.dtypes[name], copy=False).reshape(shapes[name]) for name, total in self.sums.items()}
+
+
+@dataclass(frozen=True)
+class LinearKind:
+    """What chunks of a stream have in common: every sample is a block of its own."""
+
+    dtype: np.dtype[Any]
+
+    @property
+    def block(self) -> int:
+        return 1
+
+    def add_piece(self, total: _core.Accumulator, piece: Piece) -> _core.Accumulator:
+        raise AssertionError("a unit is a block: nothing is left over")
+
+    def finish(self, total: _core.Accumulator) -> None:
+        """Rows are loss elements already."""
