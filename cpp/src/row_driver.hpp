@@ -25,7 +25,8 @@ class RowDriver {
   /// `upstream_logits` is the upstream gradient of an activation, which stands where a loss has its probabilities.
   RowDriver(const RowCall& row_call, const RowGradients* gradients, const ArrayView* upstream_logits)
       : call(row_call), wanted(gradients), walk(*row_call.input, row_call.axis) {
-    const ArrayView* target = upstream_logits != nullptr ? upstream_logits : call.probabilities;
+    const ArrayView* given = call.label_sets != nullptr ? call.label_sets : call.probabilities;
+    const ArrayView* target = upstream_logits != nullptr ? upstream_logits : given;
     if (target != nullptr) {
       walk.add_classes(target_array, *target);
     }
@@ -78,8 +79,9 @@ class RowDriver {
       char* to = static_cast<char*>(value.data) + (row - call.begin) * item_size(value.dtype);
       active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
     }
+    const bool weighted = call.labels != nullptr && is_likelihood(call.kind);
     for (int r = 0; r < rows; ++r) {
-      part.add(losses[r], call.labels != nullptr ? labels.weight[r] : 1.0);
+      part.add(losses[r], weighted ? labels.weight[r] : 1.0);
     }
     part.count += labels.kept;
   }
@@ -93,9 +95,11 @@ class RowDriver {
 /// Rows of a block: functions of the number of classes alone.
 std::int64_t softmax_rows_per_block(std::int64_t classes);
 inline constexpr std::int64_t nll_rows_per_block = 128 * tile_rows;
+std::int64_t margin_rows_per_block(RowKind kind, std::int64_t classes);
 
 /// The drivers; `value` is wanted or empty.
 Accumulator run_cross_entropy(const RowCall& call, const RowGradients* wanted, const Output& value);
 Accumulator run_nll(const RowCall& call, const RowGradients* wanted, const Output& value);
+Accumulator run_margin(const RowCall& call, const RowGradients* wanted, const Output& value);
 
 }  // namespace ndloss

@@ -19,7 +19,7 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
   for (int r = 0; r < tile_rows; ++r) {
     const std::int64_t y = r < rows ? out.label[r] : -1;
     const bool beyond = wide_unsigned && y < 0;  // a uint64 of 2^63 or more, seen through its bits
-    const bool ignored = r >= rows || (y == call.ignore_index && !beyond);
+    const bool ignored = r >= rows || (is_likelihood(call.kind) && y == call.ignore_index && !beyond);
     const bool inside = y >= 0 && y < walk.classes();
     if (!ignored && !inside) {
       out.bad.merge({.index = row + r, .value = static_cast<std::uint64_t>(y), .operand = 1});

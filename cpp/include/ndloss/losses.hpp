@@ -9,6 +9,8 @@
 #include "ndloss/losses/binary_cross_entropy_with_logits.hpp"
 #include "ndloss/losses/cross_entropy.hpp"
 #include "ndloss/losses/mse.hpp"
+#include "ndloss/losses/multi_margin.hpp"
+#include "ndloss/losses/multilabel_margin.hpp"
 #include "ndloss/losses/multilabel_soft_margin.hpp"
 #include "ndloss/losses/nll.hpp"
 
@@ -30,8 +32,10 @@ using ElementwiseLosses = TypeList<MSELoss,                     //
                                    >;
 
 /// Losses of one row of classes at a time.
-using RowLosses = TypeList<CrossEntropyLoss,  //
-                           NLLLoss            //
+using RowLosses = TypeList<CrossEntropyLoss,     //
+                           NLLLoss,              //
+                           MultiMarginLoss,      //
+                           MultiLabelMarginLoss  //
                            >;
 
 template <class L, class List>
