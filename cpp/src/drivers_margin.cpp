@@ -21,8 +21,8 @@ class MarginScratch {
       : numbers_(across ? tile_rows * classes : 0),
         listed_(several ? height * classes : 0),
         per_class_(several ? classes : 0),
-        memory_(threads, bytes(numbers_ * 2, sizeof(T)) + bytes(across && gradient ? classes : 0, sizeof(T)) +
-                             bytes(listed_ + per_class_, sizeof(std::int64_t)) + bytes(listed_, sizeof(T)) +
+        memory_(threads, 2 * bytes(numbers_, sizeof(T)) + bytes(across && gradient ? classes : 0, sizeof(T)) +
+                             2 * bytes(listed_, sizeof(std::int64_t)) + bytes(listed_, sizeof(T)) +
                              bytes(several && gradient ? classes : 0, sizeof(double)) + bytes(per_class_, sizeof(Met))) {
     has_line_ = across && gradient;
     has_slopes_ = several && gradient;
@@ -37,7 +37,7 @@ class MarginScratch {
     T* line;               // ... and one row of them
     std::int64_t* target;  // several targets: those of each row, ...
     T* times;              // ... how often each stands there, ...
-    std::int64_t* labels;  // ... one row as it was given, ...
+    std::int64_t* labels;  // ... all labels as they were given, ...
     double* slopes;        // ... a sum for each target, ...
     Met* met;              // ... and a mark for each class, 0 between rows
   };
@@ -54,7 +54,7 @@ class MarginScratch {
     parts.output = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
     parts.line = reinterpret_cast<T*>(take(has_line_ ? classes : 0, sizeof(T)));
     parts.target = reinterpret_cast<std::int64_t*>(take(listed_, sizeof(std::int64_t)));
-    parts.labels = reinterpret_cast<std::int64_t*>(take(per_class_, sizeof(std::int64_t)));
+    parts.labels = reinterpret_cast<std::int64_t*>(take(listed_, sizeof(std::int64_t)));
     parts.times = reinterpret_cast<T*>(take(listed_, sizeof(T)));
     parts.slopes = reinterpret_cast<double*>(take(has_slopes_ ? classes : 0, sizeof(double)));
     parts.met = reinterpret_cast<Met*>(take(per_class_, sizeof(Met)));
@@ -125,9 +125,10 @@ class MarginDriver {
       tile.times = parts.times;
       tile.target_stride = classes_;
       tile.slopes = parts.slopes;
+      const bool inside = read_sets(offsets, row, count, parts, rows.labels.bad);
       for (int r = 0; r < count; ++r) {
         rows.labels.weight[r] = 1.0;
-        tile.count[r] = read_set(offsets, row, r, parts, rows.labels.bad);
+        tile.count[r] = inside ? list_targets(r, parts) : 0;
       }
     } else {
       tile.target = rows.labels.label;
@@ -158,21 +159,35 @@ class MarginDriver {
     return rows.labels.bad;
   }
 
-  /// The distinct targets of row r, and how often each stands there; how many there are.
-  std::int64_t read_set(const RowOffsets& offsets, std::int64_t row, int r, const Parts& parts, BadValue& bad) const {
+  /// Reads the labels of a tile; whether all are labels. The first that is none goes to `bad`.
+  bool read_sets(const RowOffsets& offsets, std::int64_t row, int count, const Parts& parts, BadValue& bad) const {
     const Strided& array = base_.walk.array(target_array);
-    active_kernels().pack->label.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0](
-        array.data + offsets.at[target_array][r], base_.walk.class_stride(target_array), classes_, parts.labels, 1);
-    const std::int64_t* labels = parts.labels;
-    const std::int64_t lowest = array.dtype == DType::uint64 ? 0 : MultiLabelMarginLoss::lowest_label;
-    if (!active_kernels().margin->inside(labels, classes_, lowest, classes_)) {
-      std::int64_t c = 0;
-      while (labels[c] >= lowest && labels[c] < classes_) {
-        ++c;
+    const auto pack = active_kernels().pack->label.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+    const std::int64_t stride = base_.walk.class_stride(target_array);
+    std::int64_t row_stride = 0;
+    const std::int64_t labels = count * classes_;
+    if (offsets.even(target_array, count, row_stride) && (count == 1 || row_stride == classes_ * stride)) {
+      pack(array.data + offsets.at[target_array][0], stride, labels, parts.labels, 1);
+    } else {
+      for (int r = 0; r < count; ++r) {
+        pack(array.data + offsets.at[target_array][r], stride, classes_, parts.labels + r * classes_, 1);
       }
-      bad.merge({.index = (row + r) * classes_ + c, .value = static_cast<std::uint64_t>(labels[c]), .operand = 1});
-      return 0;
     }
+    const std::int64_t lowest = array.dtype == DType::uint64 ? 0 : MultiLabelMarginLoss::lowest_label;
+    if (active_kernels().margin->inside(parts.labels, labels, lowest, classes_)) {
+      return true;
+    }
+    std::int64_t i = 0;
+    while (parts.labels[i] >= lowest && parts.labels[i] < classes_) {
+      ++i;
+    }
+    bad.merge({.index = row * classes_ + i, .value = static_cast<std::uint64_t>(parts.labels[i]), .operand = 1});
+    return false;
+  }
+
+  /// The distinct targets of row r, and how often each stands there; how many there are.
+  std::int64_t list_targets(int r, const Parts& parts) const {
+    const std::int64_t* labels = parts.labels + r * classes_;
     std::int64_t* target = parts.target + r * classes_;
     T* times = parts.times + r * classes_;
     std::int64_t count = 0;

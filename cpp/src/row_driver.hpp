@@ -80,8 +80,14 @@ class RowDriver {
       active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
     }
     const bool weighted = call.labels != nullptr && is_likelihood(call.kind);
-    for (int r = 0; r < rows; ++r) {
-      part.add(losses[r], weighted ? labels.weight[r] : 1.0);
+    for (int r = 0; r < rows && weighted; ++r) {
+      part.add(losses[r], labels.weight[r]);
+    }
+    if (!weighted) {
+      for (int r = 0; r < rows; ++r) {
+        part.add(losses[r]);
+      }
+      part.weight += static_cast<double>(rows);  // whole numbers: nothing is lost
     }
     part.count += labels.kept;
   }
