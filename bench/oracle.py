@@ -109,6 +109,30 @@ def _nll_gradient(x: Any, y: Any) -> Any:
     return grad
 
 
+def _hinges(x: Any, y: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield for each place of a row's targets: the target, whether there is one, its violations by the other classes."""
+    sets = y if y.ndim == 2 else y[:, None]
+    given = np.logical_and.accumulate(sets >= 0, axis=1)
+    other = np.ones(x.shape, bool)
+    for k in range(sets.shape[1]):
+        other[given[:, k], sets[given[:, k], k]] = False
+    for k in range(int(given.sum(axis=1).max(initial=0))):
+        label = np.where(given[:, k], sets[:, k], 0)
+        yield label, given[:, k], np.where(other & given[:, k, None], np.maximum(1 - _picked(x, label)[:, None] + x, 0), 0)
+
+
+def _margin(x: Any, y: Any) -> Any:
+    return sum(z.sum(axis=1) for _, _, z in _hinges(x, y)) / x.shape[1]
+
+
+def _margin_gradient(x: Any, y: Any) -> Any:
+    grad = np.zeros_like(x)
+    for label, _, z in _hinges(x, y):
+        grad += z > 0
+        np.subtract.at(grad, (np.arange(len(x)), label), (z > 0).sum(axis=1))
+    return grad / x.shape[1]
+
+
 # Loss and gradient of every workload: of one chunk, before the reduction.
 FORMULAS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
     "mse_loss": (lambda x, y: np.square(x - y), lambda x, y: 2 * (x - y)),
@@ -123,4 +147,6 @@ FORMULAS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]]
     ),
     "nll_loss": (lambda x, y: -_picked(x, y), _nll_gradient),
     "cross_entropy": (_cross_entropy, _cross_entropy_gradient),
+    "multi_margin_loss": (_margin, _margin_gradient),
+    "multilabel_margin_loss": (_margin, _margin_gradient),
 }

@@ -139,6 +139,8 @@ def sklearn_loss(workload: Workload, mode: str, threads: int) -> Call | None:
 
 def numpy_scipy(workload: Workload, mode: str, threads: int) -> Call | None:
     """What one writes without a library of losses. NumPy uses one thread for all of this."""
+    if workload.loss == "multilabel_margin_loss":
+        return None
     if mode == "value_and_grad" or (workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None):
         return None
     x, y = workload.input, workload.target
@@ -157,6 +159,8 @@ def _written_out(loss: str, x: Array, y: Array) -> Call:
         return lambda: np.logaddexp(0, x) - y * x
     if loss == "nll_loss":
         return lambda: -np.take_along_axis(x, y[:, None], axis=1)[:, 0]
+    if loss == "multi_margin_loss":  # the target's own term is the margin, 1
+        return lambda: (np.maximum(1 - np.take_along_axis(x, y[:, None], axis=1) + x, 0).sum(axis=1) - 1) / x.shape[1]
     from scipy.special import logsumexp
 
     return lambda: logsumexp(x, axis=1) - np.take_along_axis(x, y[:, None], axis=1)[:, 0]

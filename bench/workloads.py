@@ -46,7 +46,7 @@ class Workload:
         """Elements of the unreduced loss."""
         if self.loss in ("cross_entropy", "nll_loss"):
             return int(self.target.size)
-        if self.loss == "multilabel_soft_margin_loss":
+        if self.loss in ("multilabel_soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss"):
             return self.elements // int(self.input.shape[-1])
         return self.elements
 
@@ -73,6 +73,8 @@ class Spec:
             target = _aligned((shape[0], *shape[2:]), "int64")
             target[...] = rng.integers(0, shape[1], target.shape)
             return Workload(self.name, self.loss, logits, target)
+        if self.loss in ("multi_margin_loss", "multilabel_margin_loss"):
+            return Workload(self.name, self.loss, *_scores(rng, shape, dtype, several=self.loss == "multilabel_margin_loss"))
         x, y = _aligned(shape, dtype), _aligned(shape, dtype)
         if self.loss == "mse_loss":
             rng.standard_normal(out=x, dtype=x.dtype)
@@ -101,6 +103,10 @@ SPECS = (
     Spec("cross_entropy 256x50257", "cross_entropy", (256, 50257)),
     Spec("cross_entropy 8x21x512x512", "cross_entropy", (8, 21, 512, 512)),
     Spec("nll_loss 1Mx10", "nll_loss", (1 << 20, 10)),
+    Spec("multi_margin_loss 1Mx10", "multi_margin_loss", (1 << 20, 10)),
+    Spec("multi_margin_loss 16384x1000", "multi_margin_loss", (16384, 1000)),
+    Spec("multilabel_margin_loss 1Mx10", "multilabel_margin_loss", (1 << 20, 10)),
+    Spec("multilabel_margin_loss 16384x1000", "multilabel_margin_loss", (16384, 1000)),
 )
 
 
@@ -109,6 +115,21 @@ def chosen(names: list[str]) -> Iterator[Spec]:
     for spec in SPECS:
         if not names or any(word in spec.name for word in names):
             yield spec
+
+
+def _scores(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, *, several: bool) -> tuple[Array, Array]:
+    """Return scores of classes, and one target a row or one to four of them before the -1."""
+    scores = _aligned(shape, dtype)
+    rng.standard_normal(out=scores, dtype=scores.dtype)
+    if not several:
+        target = _aligned(shape[:1], "int64")
+        target[...] = rng.integers(0, shape[1], shape[0])
+        return scores, target
+    target = _aligned(shape, "int64")
+    target[...] = -1
+    some = rng.integers(0, shape[1], (shape[0], 4))
+    target[:, :4] = np.where(np.arange(4) < rng.integers(1, 5, (shape[0], 1)), some, -1)
+    return scores, target
 
 
 def _aligned(shape: tuple[int, ...], dtype: str) -> Array:

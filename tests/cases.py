@@ -18,6 +18,8 @@ import samples
 import samples_elementwise
 import reference_linear
 import samples_linear
+import reference_margins
+import samples_margins
 from reference import Answer
 from samples import REDUCTIONS, Array, Choices, Sample
 
@@ -413,6 +415,36 @@ CASES: tuple[LossCase, ...] = (
         constructor=("linear_bias", "weight", "reduction", "ignore_index", "label_smoothing"),
         allowed=samples_linear.linear_allowed,
         bare=False,
+    ),
+    LossCase(
+        name="multi_margin_loss",
+        class_name="MultiMarginLoss",
+        struct_name="MultiMarginLoss",
+        reference=reference_margins.multi_margin_loss,
+        axes=samples_margins.MULTI_MARGIN_AXES,
+        draw=samples_margins.draw_multi_margin,
+        domain={"input": LOGITS, "target": CLASS_INDICES},
+        differentiable=("input",),
+        constructor=("p", "margin", "weight", "reduction"),
+        batch=samples_margins.batch_multi_margin,
+        allowed=samples_margins.multi_margin_allowed,
+        distance_to_kink=samples_margins.multi_margin_ties,
+        kink_radius=0.01,
+    ),
+    LossCase(
+        name="multilabel_margin_loss",
+        class_name="MultiLabelMarginLoss",
+        struct_name="MultiLabelMarginLoss",
+        reference=reference_margins.multilabel_margin_loss,
+        axes=samples_margins.LABEL_SET_AXES,
+        draw=samples_margins.draw_label_sets,
+        domain={"input": LOGITS, "target": CLASS_INDICES},
+        differentiable=("input",),
+        constructor=("reduction",),
+        batch=samples_margins.batch_label_sets,
+        allowed=samples_margins.label_sets_allowed,
+        distance_to_kink=samples_margins.label_set_ties,
+        kink_radius=0.01,
     ),
 )
 CASE: dict[str, LossCase] = {case.name: case for case in CASES}

@@ -16,6 +16,7 @@ from rows.elementwise import (
     ELEMENTWISE_WARNINGS,
 )
 from rows.linear import LINEAR_CONSTRUCTORS, LINEAR_ERRORS, LINEAR_GRADIENTS, LINEAR_ROWS
+from rows.margins import MARGINS
 from rows.refused import ConstructorRow, ErrorRow, GradientRow
 from rows.regression import SQUARES
 from rows.row import EdgeRow, WarningRow
@@ -31,6 +32,7 @@ EDGE_ROWS: tuple[EdgeRow, ...] = (
     *ACTIVATIONS,
     *ELEMENTWISE,
     *LINEAR_ROWS,
+    *MARGINS,
 )
 WARNING_ROWS: tuple[WarningRow, ...] = (*WARNED, *ELEMENTWISE_WARNINGS)
 ERROR_ROWS: tuple[ErrorRow, ...] = (*refused.ERROR_ROWS, *ELEMENTWISE_ERRORS, *LINEAR_ERRORS)

@@ -150,7 +150,7 @@ def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception]
         yield ValueError, (x, y[:, :2])
     else:
         yield ValueError, (x, y[:-1])
-    if case.name in ("cross_entropy", "nll_loss"):
+    if case.name in ("cross_entropy", "nll_loss", "multi_margin_loss", "multilabel_margin_loss"):
         wrong = y.copy()
         wrong[-1] = x.shape[1]
         yield IndexError, (x, wrong)

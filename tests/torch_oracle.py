@@ -41,7 +41,8 @@ def sample_call(case: LossCase, sample: Sample) -> tuple[Array, dict[str, Array]
     """Value and gradients (of every argument the oracle has one for), `grad_output` applied to the gradients only."""
     answer = case.answer(sample)
     named: dict[str, Any] = dict(zip(case.operands, sample.args, strict=True)) | dict(sample.kwargs)
-    indices = case.name in ("cross_entropy", "nll_loss", "linear_cross_entropy") and "target" not in answer.grads
+    classes = ("cross_entropy", "nll_loss", "linear_cross_entropy", "multi_margin_loss", "multilabel_margin_loss")
+    indices = case.name in classes and "target" not in answer.grads
     dtype = answer.dtype
     if isinstance(named.get("dtype"), np.dtype):
         dtype = named["input"].dtype if named["input"].dtype.kind == "f" else np.dtype(np.float32)

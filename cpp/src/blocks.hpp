@@ -22,9 +22,12 @@ struct Part {
   double weight_carry = 0;
   std::int64_t count = 0;
 
+  /// Adds one loss that brings no weight of its own.
+  void add(double loss) { compensate(sum, carry, loss); }
+
   /// Adds one loss and its divisor weight.
   void add(double loss, double divisor) {
-    compensate(sum, carry, loss);
+    add(loss);
     compensate(weight, weight_carry, divisor);
   }
 

@@ -1,6 +1,7 @@
 /// The kernels of one ISA, as tables of function pointers: the only thing that leaves an ISA's objects.
 #pragma once
 
+#include "margin_tile.hpp"
 #include "ndloss/kernels_elementwise.hpp"
 #include "ndloss/losses.hpp"
 #include "pack_table.hpp"
@@ -31,12 +32,19 @@ struct WeightTables {
   WeightTable<double> twice;
 };
 
+struct MarginTables {
+  MarginTable<float> single;
+  MarginTable<double> twice;
+  LabelsInside inside;
+};
+
 struct KernelTable {
   const char* name;
   const ElementwiseTable* elementwise;
   const SoftmaxTables* softmax;
   const PackTables* pack;
   const WeightTables* weight;
+  const MarginTables* margin;
 };
 
 /// The table of the ISA in use.

@@ -52,7 +52,8 @@ class RowDriver {
   /// `upstream_logits` is the upstream gradient of an activation, which stands where a loss has its probabilities.
   RowDriver(const RowCall& row_call, const RowGradients* gradients, const ArrayView* upstream_logits)
       : call(row_call), wanted(gradients), walk(*row_call.input, row_call.axis) {
-    const ArrayView* target = upstream_logits != nullptr ? upstream_logits : call.probabilities;
+    const ArrayView* given = call.label_sets != nullptr ? call.label_sets : call.probabilities;
+    const ArrayView* target = upstream_logits != nullptr ? upstream_logits : given;
     if (target != nullptr) {
       walk.add_classes(target_array, *target);
     }
@@ -106,7 +107,9 @@ class RowDriver {
       active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
     }
     const math::Pair<double> sum = tile_sum(losses, rows);
-    if (call.labels == nullptr || call.weight.empty()) {
+    if (call.labels == nullptr || !is_likelihood(call.kind)) {
+      part.add(sum.head, static_cast<double>(rows));
+    } else if (call.weight.empty()) {
       part.add(sum.head, static_cast<double>(labels.kept));
     } else {
       const math::Pair<double> weight = tile_sum(labels.weight, rows);
@@ -126,9 +129,11 @@ class RowDriver {
 /// Rows of a block: functions of the number of classes alone.
 std::int64_t softmax_rows_per_block(std::int64_t classes);
 inline constexpr std::int64_t nll_rows_per_block = 128 * tile_rows;
+std::int64_t margin_rows_per_block(RowKind kind, std::int64_t classes);
 
 /// The drivers; `value` is wanted or empty.
 Accumulator run_cross_entropy(const RowCall& call, const RowGradients* wanted, const Output& value);
 Accumulator run_nll(const RowCall& call, const RowGradients* wanted, const Output& value);
+Accumulator run_margin(const RowCall& call, const RowGradients* wanted, const Output& value);
 
 }  // namespace ndloss

@@ -24,7 +24,7 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
   const bool wide_unsigned = array.dtype == DType::uint64;
   const auto classes = static_cast<std::uint64_t>(walk.classes());
   const std::int64_t ignored = call.ignore_index;
-  const bool can_ignore = !wide_unsigned || ignored >= 0;
+  const bool can_ignore = is_likelihood(call.kind) && (!wide_unsigned || ignored >= 0);
   bool any_bad = false;
   std::int64_t kept = 0;
   for (int r = 0; r < rows; ++r) {

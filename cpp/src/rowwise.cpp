@@ -7,7 +7,18 @@
 namespace ndloss {
 namespace {
 
-const char* name_of(RowKind kind) { return kind == RowKind::nll ? NLLLoss::name : CrossEntropyLoss::name; }
+const char* name_of(RowKind kind) {
+  switch (kind) {
+    case RowKind::nll:
+      return NLLLoss::name;
+    case RowKind::multi_margin:
+      return MultiMarginLoss::name;
+    case RowKind::multilabel_margin:
+      return MultiLabelMarginLoss::name;
+    default:
+      return CrossEntropyLoss::name;
+  }
+}
 
 void require(bool condition, const char* name, const std::string& what) {
   if (!condition) {
@@ -16,7 +27,15 @@ void require(bool condition, const char* name, const std::string& what) {
 }
 
 Accumulator run(const RowCall& call, const RowGradients* wanted, const Output& value) {
-  return call.kind == RowKind::nll ? run_nll(call, wanted, value) : run_cross_entropy(call, wanted, value);
+  switch (call.kind) {
+    case RowKind::nll:
+      return run_nll(call, wanted, value);
+    case RowKind::multi_margin:
+    case RowKind::multilabel_margin:
+      return run_margin(call, wanted, value);
+    default:
+      return run_cross_entropy(call, wanted, value);
+  }
 }
 
 /// Σ of the kept rows' weights, reading labels alone.
@@ -62,6 +81,9 @@ Accumulator map(const RowCall& call, const Output& value) {
 Accumulator gradients(const RowCall& call, const RowGradients& wanted) { return run(call, &wanted, wanted.value); }
 
 std::int64_t row_block(RowKind kind, std::int64_t classes) {
+  if (!is_likelihood(kind)) {
+    return margin_rows_per_block(kind, classes);
+  }
   return kind == RowKind::nll ? nll_rows_per_block : softmax_rows_per_block(classes);
 }
 
@@ -69,7 +91,8 @@ double gradient_scale(const RowCall& call, Reduction reduction) {
   if (reduction != Reduction::mean) {
     return 1.0;
   }
-  const double divisor = call.labels != nullptr ? label_divisor(call) : static_cast<double>(rows_of(call));
+  const bool weighted = call.labels != nullptr && is_likelihood(call.kind);
+  const double divisor = weighted ? label_divisor(call) : static_cast<double>(rows_of(call));
   return divisor != 0 ? 1.0 / divisor : math::nan<double>;
 }
 
@@ -82,11 +105,12 @@ RowGradients checked_gradients(const RowCall& call, const Output& grad, Reductio
   return wanted;
 }
 
-void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classes) {
+void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classes, int lowest_label) {
   if (bad.found()) {
     const std::string value = std::to_string(static_cast<std::int64_t>(bad.value));
-    throw std::out_of_range(std::string(name) + ": target[" + std::to_string(bad.index) + "] is " + value + ", outside [0, " +
-                            std::to_string(classes) + "). Target " + value + " is out of bounds.");
+    throw std::out_of_range(std::string(name) + ": target[" + std::to_string(bad.index) + "] is " + value + ", outside [" +
+                            std::to_string(lowest_label) + ", " + std::to_string(classes) + "). Target " + value +
+                            " is out of bounds.");
   }
 }
 
@@ -106,6 +130,14 @@ void RowCallStorage::complete(const char* name, int threads, const Interrupt& in
   if (input_view.dtype == DType::float64) {
     call.compute = DType::float64;
   }
+  require(call.p == 1 || call.p == 2, name, "p must be 1 or 2, got " + std::to_string(call.p));
+  require(is_likelihood(call.kind) || input_view.shape[2] == 1, name, "inner must be 1");
+  if (call.kind == RowKind::multilabel_margin) {
+    require(is_integer(target_view.dtype), name, "target must hold class indices");
+    shape_as_input(name, "class indices");
+    call.label_sets = &target_view;
+    return;
+  }
   if (is_integer(target_view.dtype)) {
     require(target_view.size() == rows, name,
             "target has " + std::to_string(target_view.size()) + " class indices, expected " + std::to_string(rows));
@@ -124,11 +156,16 @@ void RowCallStorage::complete(const char* name, int threads, const Interrupt& in
     return;
   }
   require(call.kind == RowKind::cross_entropy, name, "target must hold class indices");
+  shape_as_input(name, "probabilities");
+  call.probabilities = &target_view;
+}
+
+void RowCallStorage::shape_as_input(const char* name, const char* what) {
   require(target_view.size() == input_view.size(), name,
-          "target has " + std::to_string(target_view.size()) + " probabilities, expected " + std::to_string(input_view.size()));
+          "target has " + std::to_string(target_view.size()) + " " + what + ", expected " + std::to_string(input_view.size()));
   if (target_view.ndim != 3) {
     require(target_view.ndim == 1 && target_view.strides[0] == item_size(target_view.dtype), name,
-            "probabilities must be contiguous or of shape (rows, classes, inner)");
+            std::string(what) + " must be contiguous or of shape (rows, classes, inner)");
     const DType dtype = target_view.dtype;
     const std::int64_t item = item_size(dtype);
     target_view.ndim = 3;
@@ -139,7 +176,6 @@ void RowCallStorage::complete(const char* name, int threads, const Interrupt& in
     target_view.strides[1] = item * input_view.shape[2];
     target_view.strides[0] = target_view.strides[1] * input_view.shape[1];
   }
-  call.probabilities = &target_view;
 }
 
 }  // namespace ndloss

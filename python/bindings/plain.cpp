@@ -200,6 +200,16 @@ PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t narg
   return finish(run_plain(call, size, total), total, reduction, arrays[0].dtype);
 }
 
+/// Runs a call of rows whose targets and options are set.
+PyObject* rows_plain(RowCall& call, const ArrayView& view, const PlainArray& input, Reduction reduction) {
+  call.input = &view;
+  call.compute = input.dtype;
+  const std::int64_t size = input.size();
+  call.interrupt = size >= gil_worth ? signals() : Interrupt{};
+  Accumulator total;
+  return finish(run_plain(call, size, total), total, reduction, input.dtype);
+}
+
 /// (N, C) floats and (N,) class indices.
 bool read_rows(PyObject* const* args, ArrayView* views, PlainArray& input) {
   PlainArray target;
@@ -211,6 +221,46 @@ bool read_rows(PyObject* const* args, ArrayView* views, PlainArray& input) {
   set_view(views[0], input, 2, input.array->dimensions[0], input.array->dimensions[1]);
   set_view(views[1], target, 1, target.array->dimensions[0], 1);
   return true;
+}
+
+/// multi_margin_loss(input, target, p, margin, reduction)
+PyObject* multi_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
+  ArrayView views[2];
+  PlainArray input;
+  Reduction reduction{};
+  if (nargs != 5 || !PyLong_CheckExact(args[2]) || !PyFloat_CheckExact(args[3]) || !read_reduction(args[4], reduction) ||
+      !read_rows(args, views, input)) {
+    return decline();
+  }
+  RowCall call;
+  call.kind = RowKind::multi_margin;
+  call.p = PyLong_AsLongLong(args[2]);
+  if (call.p != 1 && call.p != 2) {
+    PyErr_Clear();
+    return decline();
+  }
+  call.margin = PyFloat_AS_DOUBLE(args[3]);
+  call.labels = &views[1];
+  return rows_plain(call, views[0], input, reduction);
+}
+
+/// multilabel_margin_loss(input, target, reduction)
+PyObject* multilabel_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
+  PlainArray input;
+  PlainArray target;
+  Reduction reduction{};
+  if (nargs != 3 || !plain_array(args[0], input) || !plain_array(args[1], target) || !is_float(input) || is_float(target) ||
+      input.array->nd != 2 || !same_shape(input, target) || input.array->dimensions[1] == 0 ||
+      !read_reduction(args[2], reduction)) {
+    return decline();
+  }
+  ArrayView views[2];
+  set_view(views[0], input, 2, input.array->dimensions[0], input.array->dimensions[1]);
+  set_view(views[1], target, 2, input.array->dimensions[0], input.array->dimensions[1]);
+  RowCall call;
+  call.kind = RowKind::multilabel_margin;
+  call.label_sets = &views[1];
+  return rows_plain(call, views[0], input, reduction);
 }
 
 PyObject* rowwise(RowKind kind, PyObject* const* args, PyObject* reduction_name, PyObject* ignore_index,
@@ -228,14 +278,9 @@ PyObject* rowwise(RowKind kind, PyObject* const* args, PyObject* reduction_name,
     PyErr_Clear();
     return decline();
   }
-  call.input = &views[0];
   call.labels = &views[1];
   call.label_smoothing = label_smoothing;
-  call.compute = input.dtype;
-  const std::int64_t size = input.size();
-  call.interrupt = size >= gil_worth ? signals() : Interrupt{};
-  Accumulator total;
-  return finish(run_plain(call, size, total), total, reduction, input.dtype);
+  return rows_plain(call, views[0], input, reduction);
 }
 
 /// cross_entropy(input, target, ignore_index, reduction, label_smoothing)
@@ -256,19 +301,20 @@ PyObject* nll_loss(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) 
 }
 
 template <std::size_t... I>
-std::array<PyMethodDef, sizeof...(I) + 3> methods_of(std::index_sequence<I...> /*losses*/) {
+std::array<PyMethodDef, sizeof...(I) + 5> methods_of(std::index_sequence<I...> /*losses*/) {
   const auto entry = [](const char* name, auto function) {
     return PyMethodDef{name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)), METH_FASTCALL,
                        "A plain call, or None: see the Python function of this name."};
   };
   return {{entry(registered[I].name, elementwise<I>)..., entry(CrossEntropyLoss::name, cross_entropy),
-           entry(NLLLoss::name, nll_loss), PyMethodDef{nullptr, nullptr, 0, nullptr}}};
+           entry(NLLLoss::name, nll_loss), entry(MultiMarginLoss::name, multi_margin),
+           entry(MultiLabelMarginLoss::name, multilabel_margin), PyMethodDef{nullptr, nullptr, 0, nullptr}}};
 }
 
 }  // namespace
 
 void bind_plain(py::module_& m) {
-  static std::array<PyMethodDef, registered.size() + 3> methods = methods_of(std::make_index_sequence<registered.size()>{});
+  static std::array<PyMethodDef, registered.size() + 5> methods = methods_of(std::make_index_sequence<registered.size()>{});
   const py::module_ numpy = py::module_::import("numpy");
   float32_type = py::object(numpy.attr("float32")).release().ptr();
   float64_type = py::object(numpy.attr("float64")).release().ptr();

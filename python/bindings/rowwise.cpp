@@ -16,6 +16,12 @@ RowKind kind_named(const std::string& name) {
   if (name == CrossEntropyLoss::name) {
     return RowKind::cross_entropy;
   }
+  if (name == MultiMarginLoss::name) {
+    return RowKind::multi_margin;
+  }
+  if (name == MultiLabelMarginLoss::name) {
+    return RowKind::multilabel_margin;
+  }
   throw py::value_error("no loss of rows is called '" + name + "'");
 }
 
@@ -24,7 +30,7 @@ class BoundRows {
  public:
   BoundRows(const std::string& name, const py::array& input, int axis, const py::object& labels,
             const py::object& probabilities, const std::vector<double>& weight, std::int64_t ignore_index,
-            double label_smoothing, bool twice, int threads)
+            double label_smoothing, bool twice, int threads, const py::object& label_sets, std::int64_t p, double margin)
       : weight_(weight) {
     call_.kind = kind_named(name);
     call_.input = views_.add(input);
@@ -34,6 +40,9 @@ class BoundRows {
     call_.weight = weight_;
     call_.ignore_index = ignore_index;
     call_.label_smoothing = label_smoothing;
+    call_.label_sets = views_.add(label_sets);
+    call_.p = p;
+    call_.margin = margin;
     call_.compute = twice ? DType::float64 : DType::float32;
     call_.threads = threads;
     call_.interrupt = signals();
@@ -89,9 +98,10 @@ class BoundRows {
 void bind_rowwise(py::module_& m) {
   py::class_<BoundRows>(m, "RowCall")
       .def(py::init<const std::string&, const py::array&, int, const py::object&, const py::object&, const std::vector<double>&,
-                    std::int64_t, double, bool, int>(),
+                    std::int64_t, double, bool, int, const py::object&, std::int64_t, double>(),
            py::arg("name"), py::arg("input"), py::arg("axis"), py::arg("labels"), py::arg("probabilities"), py::arg("weight"),
-           py::arg("ignore_index"), py::arg("label_smoothing"), py::arg("twice"), py::arg("threads"))
+           py::arg("ignore_index"), py::arg("label_smoothing"), py::arg("twice"), py::arg("threads"),
+           py::arg("label_sets") = py::none(), py::arg("p") = 1, py::arg("margin") = 1.0)
       .def("accumulate", &BoundRows::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1)
       .def("map", &BoundRows::map, py::arg("out"))
       .def("scale", &BoundRows::scale, py::arg("reduction"))
@@ -112,7 +122,8 @@ void bind_rowwise(py::module_& m) {
       py::arg("name"), py::arg("input"), py::arg("axis"), py::arg("upstream"), py::arg("twice"), py::arg("out"),
       py::arg("threads"));
   m.def("row_block", [](const std::string& name, std::int64_t classes) { return row_block(kind_named(name), classes); });
-  m.attr("rowwise_names") = py::make_tuple(CrossEntropyLoss::name, NLLLoss::name);
+  m.attr("rowwise_names") =
+      py::make_tuple(CrossEntropyLoss::name, NLLLoss::name, MultiMarginLoss::name, MultiLabelMarginLoss::name);
 }
 
 }  // namespace ndloss::binding

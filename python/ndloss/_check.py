@@ -287,6 +287,44 @@ def linear_target(function: str, target: Array, logits: tuple[int, ...], *, batc
         raise ValueError(f"{function}: target must have shape {expected} for logits {logits}, got {target.shape}")
 
 
+def hinge_power(function: str, value: object) -> int:
+    power = number(function, "p", value)
+    if power not in (1.0, 2.0):
+        raise ValueError(f"{function}: p must be 1 or 2, got {value!r} (only p == 1 and p == 2 supported)")
+    return int(power)
+
+
+def margin_weight(function: str, weight: Array | None) -> Array | None:
+    if weight is not None and weight.ndim != 1:
+        raise ValueError(f"{function}: weight must be one-dimensional, got shape {weight.shape}")
+    return weight
+
+
+def margin_rows(function: str, input: Array) -> None:
+    """Input holds one row of at least one class, or any number of them."""
+    if input.ndim > 2 or (input.ndim > 0 and input.shape[-1] == 0):
+        raise ValueError(f"{function}: input must have shape (C,) or (N, C) with at least one class, got {input.shape}")
+
+
+def margin_labels(function: str, input: Array, target: Array) -> None:
+    """Target holds one class index for each row; for a single row its dimension may be missing or extra."""
+    if target.dtype.kind not in "iub":
+        raise TypeError(f"{function}: target must hold class indices (integers), got dtype {target.dtype}")
+    rows = input.shape[0] if input.ndim > 1 else 1
+    if target.shape != (rows,) and not (rows == 1 and target.shape == ()):
+        raise ValueError(
+            f"{function}: target must have one class index for each of {rows} rows of input {input.shape}, got {target.shape}"
+        )
+
+
+def margin_label_sets(function: str, input: Array, target: Array) -> None:
+    """Target has the shape of input; one class may stand with or without its dimension."""
+    if target.dtype.kind not in "iub":
+        raise TypeError(f"{function}: target must hold class indices (integers), got dtype {target.dtype}")
+    if target.shape != input.shape and not (input.ndim < 2 and target.ndim < 2 and target.size == input.size):
+        raise ValueError(f"{function}: target must have the shape of input, got target {target.shape} and input {input.shape}")
+
+
 def class_axis(function: str, argument: str, value: object, ndim: int) -> int:
     """A dimension number, made non-negative. A 0-d array is seen as one of one dimension."""
     axis = integer(function, argument, value)
@@ -309,9 +347,9 @@ def bad_number(function: str, argument: str, index: int, shape: tuple[int, ...],
     raise ValueError(f"{function}: {_place(argument, index, shape)} is {value:g}, outside {domain}.")
 
 
-def bad_class(function: str, index: int, shape: tuple[int, ...], value: int, classes: int) -> NoReturn:
+def bad_class(function: str, index: int, shape: tuple[int, ...], value: int, classes: int, lowest: int = 0) -> NoReturn:
     place = _place("target", index, shape)
-    raise IndexError(f"{function}: {place} is {value}, outside [0, {classes}). Target {value} is out of bounds.")
+    raise IndexError(f"{function}: {place} is {value}, outside [{lowest}, {classes}). Target {value} is out of bounds.")
 
 
 def argument_numbers(

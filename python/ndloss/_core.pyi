@@ -65,6 +65,9 @@ class RowCall:
         label_smoothing: float,
         twice: bool,
         threads: int,
+        label_sets: Array | None = None,
+        p: int = 1,
+        margin: float = 1.0,
     ) -> None: ...
     def accumulate(self, initial: Accumulator, begin: int = 0, end: int = -1) -> Accumulator: ...
     def map(self, out: Array) -> Accumulator: ...
@@ -102,6 +105,8 @@ binary_cross_entropy_with_logits: Plain
 multilabel_soft_margin_loss: Plain
 cross_entropy: Plain
 nll_loss: Plain
+multi_margin_loss: Plain
+multilabel_margin_loss: Plain
 
 def activate(name: str, input: Array, axis: int, upstream: Array | None, twice: bool, out: Array, threads: int) -> None: ...
 def row_block(name: str, classes: int) -> int: ...

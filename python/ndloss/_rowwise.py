@@ -18,9 +18,10 @@ Operand = tuple["Array", bool]
 
 @dataclass
 class RowProblem:
-    """A checked call of cross entropy or negative log likelihood.
+    """A checked call of a loss of rows.
 
-    Either `labels` (class indices, the shape of the rows) or `probabilities` (the shape of the input) is given.
+    One of these is given: `labels` (class indices, the shape of the rows), `probabilities` or `label_sets` (class indices, padded
+    with -1; both the shape of the input). `shape` is that of the unreduced loss where it is not that of the rows.
     """
 
     function: str
@@ -33,18 +34,30 @@ class RowProblem:
     weight: Array | None = None
     ignore_index: int = -100
     label_smoothing: float = 0.0
+    label_sets: Array | None = None
+    p: int = 1
+    margin: float = 1.0
+    shape: tuple[int, ...] | None = None
 
     weights: list[float] = field(init=False)
 
     def __post_init__(self) -> None:
-        array, _ = self.input
+        array, weak = self.input
+        self.input_shape = array.shape
+        if array.ndim == 0:
+            array = array.reshape(1)
+            self.input = (array, weak)
         operands = [self.input] if self.probabilities is None else [self.input, self.probabilities]
         self.dtype = _array.result_dtype(*operands)
         self.twice = _array.computes_in_double(self.dtype)
         self.classes = array.shape[self.axis]
         self.rows = array.shape[: self.axis] + array.shape[self.axis + 1 :]
         self.weights = _check.class_weight(self.function, self.weight, self.classes)
-        self.output_shape = self.rows
+        self.output_shape = self.rows if self.shape is None else self.shape
+        self.target_shape = self.output_shape
+        if self.label_sets is not None:
+            self.target_shape = self.label_sets.shape
+            self.label_sets = self.label_sets.reshape(array.shape)
         if self.labels is not None:
             self.labels = self.labels.reshape(self.rows)
         self.call = self._call(array, self.axis, self.labels, None if self.probabilities is None else self.probabilities[0])
@@ -52,14 +65,16 @@ class RowProblem:
     def _call(self, input: Array, axis: int, labels: Array | None, probabilities: Array | None) -> _core.RowCall:
         return _core.RowCall(
             self.function, input, axis, labels, probabilities, self.weights, self.ignore_index, self.label_smoothing,
-            self.twice, self.threads,
+            self.twice, self.threads, self.label_sets, self.p, self.margin,
         )  # fmt: skip
 
     def _raise_if_bad(self, total: _core.Accumulator) -> _core.Accumulator:
-        if total.bad is not None and self.labels is not None:
+        labels = self.labels if self.label_sets is None else self.label_sets
+        if total.bad is not None and labels is not None:
             index, _, bits = total.bad
-            value = bits if self.labels.dtype.kind == "u" or bits < 2**63 else bits - 2**64
-            _check.bad_class(self.function, index, self.output_shape, value, self.classes)
+            value = bits if labels.dtype.kind == "u" or bits < 2**63 else bits - 2**64
+            lowest = 0 if self.label_sets is None else -1
+            _check.bad_class(self.function, index, self.target_shape, value, self.classes, lowest)
         return total
 
     def value(self) -> Any:
@@ -80,7 +95,7 @@ class RowProblem:
             upstream = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output").reshape(self.rows)
         grads: dict[str, Array] = {}
         if "input" in names:
-            grads["input"] = np.empty(self.input[0].shape, _array.gradient_dtype(*self.input, self.dtype))
+            grads["input"] = np.empty(self.input_shape, _array.gradient_dtype(*self.input, self.dtype))
         if "target" in names and self.probabilities is not None:
             grads["target"] = np.empty(self.input[0].shape, _array.gradient_dtype(*self.probabilities, self.dtype))
         per_row = np.empty(self.input[0].shape, np.float64 if self.twice else np.float32) if "weight" in names else None
@@ -105,7 +120,8 @@ class RowProblem:
                 reasons["weight"] = "it is None"
         else:
             reasons["target"] = "class indices have none"
-            reasons["weight"] = "it is None" if self.weight is None else "torch differentiates it for class probabilities only"
+            differentiated = "for class probabilities only" if self.function == "cross_entropy" else "not"
+            reasons["weight"] = "it is None" if self.weight is None else f"torch differentiates it {differentiated}"
         return _check.argument_numbers(self.function, argnums, names, reasons)
 
     # ---- streams: units are rows ----
@@ -116,8 +132,9 @@ class RowProblem:
     @property
     def stream_kind(self) -> RowKind:
         return RowKind(
-            self.function, self.dtype, self.threads, self.classes, self.labels is not None,
-            tuple(self.weights), self.ignore_index, self.label_smoothing,
+            self.function, self.dtype, self.threads, self.classes,
+            "labels" if self.labels is not None else "probabilities" if self.label_sets is None else "label_sets",
+            tuple(self.weights), self.ignore_index, self.label_smoothing, self.p, self.margin,
         )  # fmt: skip
 
     @property
@@ -134,6 +151,8 @@ class RowProblem:
         rows = rows_of(self.input[0])
         if self.labels is not None:
             return rows, self.labels.flat[begin:end]
+        if self.label_sets is not None:
+            return rows, rows_of(self.label_sets)
         assert self.probabilities is not None
         return rows, rows_of(self.probabilities[0])
 
@@ -149,10 +168,12 @@ class RowKind:
     dtype: np.dtype[Any]
     threads: int
     classes: int
-    labelled: bool
+    targets: str
     weights: tuple[float, ...]
     ignore_index: int
     label_smoothing: float
+    p: int
+    margin: float
 
     @property
     def block(self) -> int:
@@ -160,10 +181,10 @@ class RowKind:
 
     def add_piece(self, total: _core.Accumulator, piece: Piece) -> _core.Accumulator:
         rows, targets = piece
-        labels, probabilities = (targets, None) if self.labelled else (None, targets)
+        given = {self.targets: targets}
         call = _core.RowCall(
-            self.function, rows, 1, labels, probabilities, list(self.weights), self.ignore_index, self.label_smoothing,
-            _array.computes_in_double(self.dtype), self.threads,
+            self.function, rows, 1, given.get("labels"), given.get("probabilities"), list(self.weights), self.ignore_index,
+            self.label_smoothing, _array.computes_in_double(self.dtype), self.threads, given.get("label_sets"), self.p, self.margin,
         )  # fmt: skip
         return call.accumulate(total)
 

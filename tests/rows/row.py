@@ -22,6 +22,7 @@ inf, nan = float("inf"), float("nan")
 
 MSE, BCE, LOGITS = "mse_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits"
 MULTILABEL, CE, NLL = "multilabel_soft_margin_loss", "cross_entropy", "nll_loss"
+MULTI_MARGIN, MULTILABEL_MARGIN = "multi_margin_loss", "multilabel_margin_loss"
 
 
 @dataclass(frozen=True)

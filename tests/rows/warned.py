@@ -6,7 +6,8 @@ from typing import Any
 
 from rows.binary import MULTI_X, MULTI_Y
 from rows.classes import LABELS, LOGP, SCORES
-from rows.row import BCE, CE, LOGITS, MSE, MULTILABEL, NLL, WarningRow, floats
+from rows.margins import SEEN, SEEN_LABELS, SETS
+from rows.row import BCE, CE, LOGITS, MSE, MULTI_MARGIN, MULTILABEL, MULTILABEL_MARGIN, NLL, WarningRow, floats
 
 PLAIN_ARGS: dict[str, tuple[Any, ...]] = {
     MSE: ([1.0, 2.0, 3.0], [0.5, 2.0, 5.0]),
@@ -15,6 +16,8 @@ PLAIN_ARGS: dict[str, tuple[Any, ...]] = {
     MULTILABEL: (MULTI_X, MULTI_Y),
     CE: (SCORES, LABELS),
     NLL: (LOGP, [1, 0]),
+    MULTI_MARGIN: (SEEN, SEEN_LABELS),
+    MULTILABEL_MARGIN: (SEEN[:2], SETS),
 }
 LEGACY = (
     *((size_average, reduce, "mean") for size_average, reduce in ((None, True), (True, None), (True, True), (1, 1))),

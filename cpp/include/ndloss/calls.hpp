@@ -26,7 +26,10 @@ struct Interrupt {
   void check() const;
 };
 
-enum class RowKind : std::uint8_t { cross_entropy, nll };
+enum class RowKind : std::uint8_t { cross_entropy, nll, multi_margin, multilabel_margin };
+
+/// Whether a label may say that its row is left out, and the mean divides by the class weights of the others.
+constexpr bool is_likelihood(RowKind kind) { return kind == RowKind::cross_entropy || kind == RowKind::nll; }
 
 // ---- elementwise ----
 
@@ -125,9 +128,12 @@ struct RowCall {
   int axis = 1;                              // of the classes
   const ArrayView* labels = nullptr;         // shape of input without the axis
   const ArrayView* probabilities = nullptr;  // shape of input
+  const ArrayView* label_sets = nullptr;     // shape of input: class indices, padded with -1
   std::span<const double> weight;            // one per class, or none
   std::int64_t ignore_index = -100;
   double label_smoothing = 0;
+  std::int64_t p = 1;  // of a margin loss
+  double margin = 1;
   DType compute = DType::float32;
   std::int64_t begin = 0;  // rows, in C order of the input without its axis
   std::int64_t end = -1;
@@ -158,7 +164,7 @@ struct RowGradients {
 
 [[nodiscard]] RowGradients checked_gradients(const RowCall& call, const Output& grad, Reduction reduction);
 
-void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classes);
+void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classes, int lowest_label = 0);
 
 /// A row call from contiguous arrays, with the views it needs.
 struct RowCallStorage {
@@ -187,11 +193,34 @@ struct RowCallStorage {
     complete(NLLLoss::name, threads, interrupt);
   }
 
+  template <class T>
+  RowCallStorage(const MultiMarginLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
+                 const Interrupt& interrupt)
+      : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
+    call.kind = RowKind::multi_margin;
+    call.weight = loss.weight;
+    call.p = loss.p;
+    call.margin = loss.margin;
+    complete(MultiMarginLoss::name, threads, interrupt);
+  }
+
+  template <class T>
+  RowCallStorage(const MultiLabelMarginLoss& /*loss*/, const RowsView<T>& input, const ArrayView& target, int threads,
+                 const Interrupt& interrupt)
+      : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
+    call.kind = RowKind::multilabel_margin;
+    call.margin = MultiLabelMarginLoss::margin;
+    complete(MultiLabelMarginLoss::name, threads, interrupt);
+  }
+
   RowCallStorage(const RowCallStorage&) = delete;
   RowCallStorage& operator=(const RowCallStorage&) = delete;
 
  private:
   void complete(const char* name, int threads, const Interrupt& interrupt);
+
+  /// Gives a flat, contiguous target the shape of the input.
+  void shape_as_input(const char* name, const char* what);
 };
 
 // ---- activations along a class axis ----

@@ -63,18 +63,29 @@ double value_and_gradient(const L& loss, std::initializer_list<ArrayView> operan
   return value_and_gradient(loss, operands, {Output(grad)}, options);
 }
 
-// ---- losses of rows of classes: CrossEntropyLoss and NLLLoss ----
+// ---- losses of rows of classes: CrossEntropyLoss, NLLLoss, MultiMarginLoss, MultiLabelMarginLoss ----
 
-/// The target of a row: class indices of any integer type, one per row, or (cross entropy) probabilities, one per logit.
+/// The target of a row: class indices of any integer type, one per row; or as many as there are classes, padded with -1
+/// (multi-label margin); or (cross entropy) probabilities, one per logit.
 template <class L>
 concept RowLoss = IndexIn<L, RowLosses>::value < RowLosses::size;
+
+/// The least label that a loss takes: -1 where it stands for none.
+template <class L>
+inline constexpr int lowest_label = [] {
+  if constexpr (requires { L::lowest_label; }) {
+    return L::lowest_label;
+  } else {
+    return 0;
+  }
+}();
 
 template <RowLoss L, class T>
 [[nodiscard]] Accumulator accumulate(const L& loss, const RowsView<T>& input, const ArrayView& target,
                                      const Options& options = {}) {
   const RowCallStorage call(loss, input, target, options.threads, options.interrupt);
   const Accumulator total = accumulate(call.call);
-  throw_if_bad_row(total.bad, L::name, input.classes);
+  throw_if_bad_row(total.bad, L::name, input.classes, lowest_label<L>);
   return total;
 }
 
@@ -88,7 +99,7 @@ template <RowLoss L, class T, class U, std::size_t N>
 void evaluate(const L& loss, const RowsView<T>& input, const ArrayView& target, std::span<U, N> out,
               const Options& options = {}) {
   const RowCallStorage call(loss, input, target, options.threads, options.interrupt);
-  throw_if_bad_row(map(call.call, Output(out)).bad, L::name, input.classes);
+  throw_if_bad_row(map(call.call, Output(out)).bad, L::name, input.classes, lowest_label<L>);
 }
 
 /// The reduced loss; the gradient for the input, laid out as the input, goes to `grad`.
@@ -97,7 +108,7 @@ double value_and_gradient(const L& loss, const RowsView<T>& input, const ArrayVi
                           const Options& options = {}) {
   const RowCallStorage call(loss, input, target, options.threads, options.interrupt);
   const Accumulator total = gradients(call.call, checked_gradients(call.call, Output(grad), options.reduction));
-  throw_if_bad_row(total.bad, L::name, input.classes);
+  throw_if_bad_row(total.bad, L::name, input.classes, lowest_label<L>);
   return total.compute(options.reduction);
 }
 

@@ -15,6 +15,8 @@
 #include "ndloss/losses/l1.hpp"
 #include "ndloss/losses/margin_ranking.hpp"
 #include "ndloss/losses/mse.hpp"
+#include "ndloss/losses/multi_margin.hpp"
+#include "ndloss/losses/multilabel_margin.hpp"
 #include "ndloss/losses/multilabel_soft_margin.hpp"
 #include "ndloss/losses/nll.hpp"
 #include "ndloss/losses/poisson_nll.hpp"
@@ -52,8 +54,10 @@ using ElementwiseLosses = TypeList<L1Loss,                      //
                                    >;
 
 /// Losses of one row of classes at a time.
-using RowLosses = TypeList<CrossEntropyLoss,  //
-                           NLLLoss            //
+using RowLosses = TypeList<CrossEntropyLoss,     //
+                           NLLLoss,              //
+                           MultiMarginLoss,      //
+                           MultiLabelMarginLoss  //
                            >;
 
 template <class L, class List>

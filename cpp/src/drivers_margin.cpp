@@ -1,0 +1,278 @@
+// Margin losses over whole arrays: tiles of rows, each with one target or with several.
+#include <algorithm>
+
+#include "row_driver.hpp"
+
+namespace ndloss {
+namespace {
+
+/// Nanoseconds of one thread per score, roughly.
+constexpr double one_target_cost = 0.5;
+constexpr double several_targets_cost = 2.0;
+
+/// Labels that say how often each class of a row has been met, and nothing between rows.
+using Met = std::int32_t;
+
+/// What a thread needs beside the stack, in bytes; each part on cache lines of its own.
+template <class T>
+class MarginScratch {
+ public:
+  MarginScratch(std::int64_t height, std::int64_t classes, bool across, bool several, bool gradient, int threads)
+      : numbers_(across ? tile_rows * classes : 0),
+        listed_(several ? height * classes : 0),
+        per_class_(several ? classes : 0),
+        memory_(threads, 2 * bytes(numbers_, sizeof(T)) + bytes(across && gradient ? classes : 0, sizeof(T)) +
+                             2 * bytes(listed_, sizeof(std::int64_t)) + bytes(listed_, sizeof(T)) +
+                             bytes(several && gradient ? classes : 0, sizeof(double)) + bytes(per_class_, sizeof(Met))) {
+    has_line_ = across && gradient;
+    has_slopes_ = several && gradient;
+    for (int thread = 0; thread < threads; ++thread) {
+      std::fill_n(of(thread, classes).met, per_class_, Met{0});
+    }
+  }
+
+  struct Parts {
+    T* input;              // across: a tile of scores, ...
+    T* output;             // ... one of gradients, ...
+    T* line;               // ... and one row of them
+    std::int64_t* target;  // several targets: those of each row, ...
+    T* times;              // ... how often each stands there, ...
+    std::int64_t* labels;  // ... all labels as they were given, ...
+    double* slopes;        // ... a sum for each target, ...
+    Met* met;              // ... and a mark for each class, 0 between rows
+  };
+
+  [[nodiscard]] Parts of(int thread, std::int64_t classes) const {
+    char* at = memory_.template of<char>(thread);
+    const auto take = [&](std::int64_t count, std::size_t size) {
+      char* taken = at;
+      at += bytes(count, size);
+      return taken;
+    };
+    Parts parts{};
+    parts.input = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
+    parts.output = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
+    parts.line = reinterpret_cast<T*>(take(has_line_ ? classes : 0, sizeof(T)));
+    parts.target = reinterpret_cast<std::int64_t*>(take(listed_, sizeof(std::int64_t)));
+    parts.labels = reinterpret_cast<std::int64_t*>(take(listed_, sizeof(std::int64_t)));
+    parts.times = reinterpret_cast<T*>(take(listed_, sizeof(T)));
+    parts.slopes = reinterpret_cast<double*>(take(has_slopes_ ? classes : 0, sizeof(double)));
+    parts.met = reinterpret_cast<Met*>(take(per_class_, sizeof(Met)));
+    return parts;
+  }
+
+ private:
+  static std::size_t bytes(std::int64_t count, std::size_t size) {
+    return (static_cast<std::size_t>(count) * size + 63) / 64 * 64;
+  }
+
+  std::int64_t numbers_;
+  std::int64_t listed_;
+  std::int64_t per_class_;
+  bool has_line_ = false;
+  bool has_slopes_ = false;
+  Scratch memory_;
+};
+
+template <class T>
+class MarginDriver {
+ public:
+  using Parts = typename MarginScratch<T>::Parts;
+
+  MarginDriver(const RowCall& call, const RowGradients* wanted, const Output& value)
+      : base_(call, wanted, nullptr),
+        value_(value),
+        several_(call.label_sets != nullptr),
+        gradient_(wanted != nullptr && wanted->input.wanted()),
+        classes_(base_.walk.classes()) {}
+
+  Accumulator run() const {
+    const RowCall& call = base_.call;
+    const std::int64_t rows = base_.end - call.begin;
+    const double cost = several_ ? several_targets_cost : one_target_cost;
+    const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(rows * classes_) * cost), call.threads);
+    const std::int64_t height =
+        base_.walk.across() ? tile_rows : std::clamp<std::int64_t>(4096 / std::max<std::int64_t>(classes_, 1), 1, tile_rows);
+    const std::int64_t each = margin_rows_per_block(call.kind, classes_);
+    const MarginScratch<T> scratch(height, classes_, base_.walk.across(), several_, gradient_, threads);
+    return reduce_blocks(call.initial, (rows + each - 1) / each, threads, call.interrupt,
+                         [&](std::int64_t block, int thread, Part& part) {
+                           const std::int64_t begin = call.begin + block * each;
+                           const std::int64_t end = std::min(begin + each, base_.end);
+                           const Parts parts = scratch.of(thread, classes_);
+                           BadValue bad;
+                           for (std::int64_t row = begin; row < end; row += height) {
+                             bad.merge(tile(row, static_cast<int>(std::min(height, end - row)), parts, part));
+                           }
+                           return bad;
+                         });
+  }
+
+ private:
+  BadValue tile(std::int64_t row, int count, const Parts& parts, Part& part) const {
+    const RowWalk& walk = base_.walk;
+    const RowOffsets offsets = walk.offsets(row, count);
+    TileRows<T> rows;
+    base_.read_rows(offsets, row, count, rows);
+    double sums[tile_rows];
+    MarginTile<T> tile;
+    tile.rows = count;
+    tile.classes = classes_;
+    tile.margin = static_cast<T>(base_.call.margin);
+    tile.value = sums;
+    if (several_) {
+      tile.target = parts.target;
+      tile.times = parts.times;
+      tile.target_stride = classes_;
+      tile.slopes = parts.slopes;
+      const bool inside = read_sets(offsets, row, count, parts, rows.labels.bad);
+      for (int r = 0; r < count; ++r) {
+        rows.labels.weight[r] = 1.0;
+        tile.count[r] = inside ? list_targets(r, parts) : 0;
+      }
+    } else {
+      tile.target = rows.labels.label;
+      tile.target_stride = 1;
+      for (int r = 0; r < count; ++r) {
+        tile.count[r] = rows.labels.label[r] >= 0 && rows.labels.weight[r] != 0 ? 1 : 0;
+      }
+    }
+    if (gradient_) {
+      for (int r = 0; r < tile_rows; ++r) {
+        const double scale = r < count ? static_cast<double>(rows.scale[r]) : 0.0;
+        tile.coefficient[r] =
+            r < count ? static_cast<T>(MultiMarginLoss::value(scale, rows.labels.weight[r], static_cast<double>(classes_)))
+                      : T(0);
+      }
+    }
+    if (walk.across()) {
+      run_across(offsets, count, parts, tile);
+    } else {
+      run_along(offsets, count, tile);
+    }
+    double losses[tile_rows];
+    for (int r = 0; r < count; ++r) {
+      const bool used = tile.count[r] > 0;
+      losses[r] = used ? MultiMarginLoss::value(sums[r], rows.labels.weight[r], static_cast<double>(classes_)) : 0.0;
+    }
+    base_.finish_rows(row, count, losses, rows.labels, value_, part);
+    return rows.labels.bad;
+  }
+
+  /// Reads the labels of a tile; whether all are labels. The first that is none goes to `bad`.
+  bool read_sets(const RowOffsets& offsets, std::int64_t row, int count, const Parts& parts, BadValue& bad) const {
+    const Strided& array = base_.walk.array(target_array);
+    const auto pack = active_kernels().pack->label.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+    const std::int64_t stride = base_.walk.class_stride(target_array);
+    std::int64_t row_stride = 0;
+    const std::int64_t labels = count * classes_;
+    if (offsets.even(target_array, count, row_stride) && (count == 1 || row_stride == classes_ * stride)) {
+      pack(array.data + offsets.at(target_array, 0), stride, labels, parts.labels, 1);
+    } else {
+      for (int r = 0; r < count; ++r) {
+        pack(array.data + offsets.at(target_array, r), stride, classes_, parts.labels + r * classes_, 1);
+      }
+    }
+    const std::int64_t lowest = array.dtype == DType::uint64 ? 0 : MultiLabelMarginLoss::lowest_label;
+    if (active_kernels().margin->inside(parts.labels, labels, lowest, classes_)) {
+      return true;
+    }
+    std::int64_t i = 0;
+    while (parts.labels[i] >= lowest && parts.labels[i] < classes_) {
+      ++i;
+    }
+    bad.merge({.index = row * classes_ + i, .value = static_cast<std::uint64_t>(parts.labels[i]), .operand = 1});
+    return false;
+  }
+
+  /// The distinct targets of row r, and how often each stands there; how many there are.
+  std::int64_t list_targets(int r, const Parts& parts) const {
+    const std::int64_t* labels = parts.labels + r * classes_;
+    std::int64_t* target = parts.target + r * classes_;
+    T* times = parts.times + r * classes_;
+    std::int64_t count = 0;
+    for (std::int64_t c = 0; c < classes_ && labels[c] >= 0; ++c) {
+      Met& met = parts.met[labels[c]];
+      if (met == 0) {
+        target[count] = labels[c];
+        times[count] = 1;
+        met = static_cast<Met>(++count);
+      } else {
+        times[met - 1] += 1;
+      }
+    }
+    for (std::int64_t k = 0; k < count; ++k) {
+      parts.met[target[k]] = 0;
+    }
+    return count;
+  }
+
+  void run_across(const RowOffsets& offsets, int count, const Parts& parts, MarginTile<T>& tile) const {
+    const RowWalk& walk = base_.walk;
+    pack_tile(walk, input_array, offsets, count, in_scratch(walk, parts.input));
+    tile.numbers = parts.input;
+    tile.output = parts.output;
+    kernel()(tile);
+    if (gradient_) {
+      unpack_tile(walk, output_array, offsets, count, in_scratch(walk, parts.output), parts.line);
+    }
+  }
+
+  void run_along(const RowOffsets& offsets, int count, MarginTile<T>& tile) const {
+    const RowWalk& walk = base_.walk;
+    const Strided& input = walk.array(input_array);
+    tile.class_stride = walk.class_stride(input_array);
+    bool in_place = input.dtype == dtype_of<T>() && !input.swapped && tile.class_stride == static_cast<std::int64_t>(sizeof(T));
+    for (int r = 0; r < count; ++r) {
+      tile.row[r] = input.data + offsets.at(input_array, r);
+      in_place = in_place && reinterpret_cast<std::uintptr_t>(tile.row[r]) % sizeof(T) == 0;
+    }
+    if (!in_place) {
+      tile.pack = active_pack<T>().pack[static_cast<int>(input.dtype)][input.swapped ? 1 : 0];
+    }
+    if (gradient_) {
+      const Strided& output = walk.array(output_array);
+      tile.out_item = item_size(output.dtype);
+      for (int r = 0; r < count; ++r) {
+        tile.out_row[r] = const_cast<char*>(output.data) + offsets.at(output_array, r);
+      }
+      if (output.dtype != dtype_of<T>()) {
+        tile.unpack = active_pack<T>().unpack[static_cast<int>(output.dtype)];
+      }
+    }
+    kernel()(tile);
+  }
+
+  [[nodiscard]] typename MarginTable<T>::Kernel kernel() const {
+    const MarginKind kind = several_ ? MarginKind::several : base_.call.p == 2 ? MarginKind::one_squared : MarginKind::one;
+    const MarginJob job = gradient_ ? MarginJob::gradient : MarginJob::value;
+    const MarginTables& tables = *active_kernels().margin;
+    if constexpr (sizeof(T) == 4) {
+      return tables.single.at(classes_, job, kind);
+    } else {
+      return tables.twice.at(classes_, job, kind);
+    }
+  }
+
+  RowDriver<T> base_;
+  Output value_;
+  bool several_;
+  bool gradient_;
+  std::int64_t classes_;
+};
+
+}  // namespace
+
+/// A function of the number of classes alone. Several targets cost more: smaller blocks, so that a slice stays short.
+std::int64_t margin_rows_per_block(RowKind kind, std::int64_t classes) {
+  const std::int64_t scores = kind == RowKind::multilabel_margin ? 2048 : 8192;
+  const std::int64_t rows = std::clamp<std::int64_t>(scores / std::max<std::int64_t>(classes, 1), 1, 8 * tile_rows);
+  return classes < short_row ? (rows + tile_rows - 1) / tile_rows * tile_rows : rows;
+}
+
+Accumulator run_margin(const RowCall& call, const RowGradients* wanted, const Output& value) {
+  return call.compute == DType::float64 ? MarginDriver<double>(call, wanted, value).run()
+                                        : MarginDriver<float>(call, wanted, value).run();
+}
+
+}  // namespace ndloss

@@ -1,0 +1,12 @@
+// The margin kernels of one ISA.
+#include "kernels_margin.hpp"
+
+#include "kernel_table.hpp"
+
+namespace ndloss::NDLOSS_ISA {
+
+extern constinit const MarginTables margin_tables;
+constinit const MarginTables margin_tables = {
+    .single = margin_table<float>(), .twice = margin_table<double>(), .inside = labels_inside};
+
+}  // namespace ndloss::NDLOSS_ISA

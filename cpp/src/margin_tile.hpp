@@ -1,0 +1,61 @@
+/// What a margin kernel is given: a tile of rows, their targets, and where results go. The one language of kernels and driver.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "softmax_tile.hpp"
+
+namespace ndloss {
+
+/// At most `tile_rows` rows, each with its distinct targets, which are in [0, classes).
+///
+/// Across kernels (fewer than `short_row` classes) take class c of row r at `numbers[c * tile_rows + r]`, destroy them, and
+/// leave gradients at the same places of `output`. Along kernels read and write rows where they are stored, a chunk at a time.
+template <class T>
+struct MarginTile {
+  int rows = 0;
+  std::ptrdiff_t classes = 0;
+  T margin = 1;
+
+  T* numbers = nullptr;
+  T* output = nullptr;
+
+  const char* row[tile_rows];
+  std::ptrdiff_t class_stride = 0;  // in bytes
+  void (*pack)(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t step) = nullptr;
+  char* out_row[tile_rows];     // contiguous
+  std::ptrdiff_t out_item = 0;  // in bytes
+  void (*unpack)(const T* from, std::ptrdiff_t count, void* to) = nullptr;
+
+  const std::int64_t* target = nullptr;  // of row r: target[r * target_stride], ..., count[r] of them
+  const T* times = nullptr;              // how often each stands there, laid out as target; null: once
+  std::ptrdiff_t target_stride = 0;
+  std::int64_t count[tile_rows];
+
+  T coefficient[tile_rows];  // multiplies a row's slopes
+  double* slopes = nullptr;  // along, several targets: room for one number per target of a row
+  double* value = nullptr;   // Σ of a row's hinges
+};
+
+enum class MarginJob : std::uint8_t { value, gradient };
+
+/// One target with hinge or squared hinge, or several targets with hinge.
+enum class MarginKind : std::uint8_t { one, one_squared, several };
+
+template <class T>
+struct MarginTable {
+  using Kernel = void (*)(const MarginTile<T>& tile);
+  Kernel short_rows[2][3];
+  Kernel long_rows[2][3];
+
+  [[nodiscard]] Kernel at(std::ptrdiff_t classes, MarginJob job, MarginKind kind) const {
+    return (classes < short_row ? short_rows : long_rows)[static_cast<int>(job)][static_cast<int>(kind)];
+  }
+};
+
+/// Whether all labels lie in [lowest, classes), for lowest = 0 or -1. Compared as unsigned numbers: with lowest = 0 the bits of
+/// a large uint64 are outside.
+using LabelsInside = bool (*)(const std::int64_t* labels, std::ptrdiff_t count, std::int64_t lowest, std::int64_t classes);
+
+}  // namespace ndloss
