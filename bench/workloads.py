@@ -23,6 +23,11 @@ class Workload:
     loss: str
     input: Array
     target: Array
+    others: tuple[Array, ...] = ()  # the operands after these two
+
+    @property
+    def operands(self) -> tuple[Array, ...]:
+        return (self.input, self.target, *self.others)
 
     @property
     def elements(self) -> int:
@@ -31,7 +36,7 @@ class Workload:
 
     @property
     def bytes_read(self) -> int:
-        return int(self.input.nbytes + self.target.nbytes)
+        return sum(int(operand.nbytes) for operand in self.operands)
 
     def bytes_written(self, mode: str) -> int:
         """Bytes of the array that a call of this mode returns."""
@@ -76,6 +81,8 @@ class Spec:
         if self.loss in ("multi_margin_loss", "multilabel_margin_loss"):
             return Workload(self.name, self.loss, *_scores(rng, shape, dtype, several=self.loss == "multilabel_margin_loss"))
         x, y = _aligned(shape, dtype), _aligned(shape, dtype)
+        if self.loss in ELEMENTWISE:
+            return Workload(self.name, self.loss, *_elementwise(self.loss, rng, x, y))
         if self.loss == "mse_loss":
             rng.standard_normal(out=x, dtype=x.dtype)
             rng.standard_normal(out=y, dtype=y.dtype)
@@ -92,7 +99,45 @@ class Spec:
         return Workload(self.name, self.loss, x, y)
 
 
+def _elementwise(loss: str, rng: np.random.Generator, x: Array, y: Array) -> tuple[Any, ...]:
+    """Operands of the losses that differ in nothing else."""
+    rng.standard_normal(out=x, dtype=x.dtype)
+    if loss == "kl_div":
+        rng.random(out=y, dtype=y.dtype)
+        y *= 0.75
+        y += 0.25
+        x[...] = np.log(y) - np.abs(x) - 0.25
+        return x, y
+    rng.standard_normal(out=y, dtype=y.dtype)
+    if loss == "poisson_nll_loss":
+        np.rint(np.exp(y, out=y), out=y)
+    elif loss in ("soft_margin_loss", "hinge_embedding_loss"):
+        np.copysign(1, y, out=y)
+    third = _aligned(x.shape, x.dtype.name)
+    if loss == "gaussian_nll_loss":
+        rng.random(out=third, dtype=third.dtype)
+        third += 1.0625
+        return x, y, (third,)
+    if loss == "margin_ranking_loss":
+        rng.standard_normal(out=third, dtype=third.dtype)
+        np.copysign(1, third, out=third)
+        return x, y, (third,)
+    return x, y
+
+
+ELEMENTWISE = (
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "kl_div",
+    "poisson_nll_loss",
+    "gaussian_nll_loss",
+    "soft_margin_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+)
 SPECS = (
+    *(Spec(name, name, (1 << 24,)) for name in ELEMENTWISE),
     Spec("mse_loss", "mse_loss", (1 << 24,)),
     Spec("binary_cross_entropy", "binary_cross_entropy", (1 << 24,)),
     Spec("binary_cross_entropy, soft targets", "binary_cross_entropy", (1 << 24,)),

@@ -97,7 +97,7 @@ def poisson_nll_loss(
     x, y = wide(input), wide(target)
     due = result_dtype(input, target)
     with np.errstate(all="ignore"):
-        shifted = x if log_input else x + wide(eps)
+        shifted = x if log_input else x + wide(eps if due == np.float64 else np.float32(eps))
         log_rate = x if log_input else np.log(shifted)
         rate = np.exp(x) if log_input else x
         shape = np.broadcast_shapes(x.shape, y.shape)
@@ -204,9 +204,8 @@ def margin_ranking_loss(
         z = WIDE(margin) - y * r
         size = np.where(z < 0, WIDE(0), np.abs(y * r) + abs(WIDE(margin)))
         value, u = reduced(Bounded(np.where(z < 0, WIDE(0), z), size), reduction, z.size, grad_output)
-        on = z >= 0
-        by_score = exactly(np.where(on, np.broadcast_to(y, z.shape), WIDE(0)))
-        by_target = exactly(np.where(on, np.broadcast_to(-r, z.shape), WIDE(0)))
+        on = np.where(z >= 0, WIDE(1), WIDE(0))
+        by_score, by_target = exactly(y * on), exactly(-r * on)
         grads = {
             "input1": gradient(-u, by_score, a.shape),
             "input2": gradient(u, by_score, b.shape),

@@ -104,7 +104,7 @@ class MarginRankingLoss(Loss):
     Notes
     -----
     Gradients for input1, input2 and target. Where the hinge is exactly 0 the gradient passes, as in torch; none passes where it is
-    NaN. Error per element: 1.5 eps (abs(margin) + abs(target * (input1 - input2))).
+    NaN, as the loss is then. Error per element: 1.5 eps (abs(margin) + abs(target * (input1 - input2))).
 
     References
     ----------

@@ -285,7 +285,7 @@ ORDER = [
         RANKING,
         ([nan, 1.0], [1.0, nan], [1.0, -1.0]),
         expected={"none": [nan, nan]},
-        grads={("none", "input1"): [0, 0], ("none", "target"): [0, 0]},
+        grads={("none", "input1"): [0, 0], ("none", "target"): [nan, nan]},
     ),
     EdgeRow("1.13", "y scales", RANKING, ([1.0], [2.0], [2.5]), expected={"none": [2.5]}),
     EdgeRow("1.13", "integers", RANKING, ([1.0, 2.0], [2.0, 1.0], [1, -1]), expected={"none": [1, 1]}),

@@ -8,8 +8,8 @@ namespace ndloss {
 /// Hinge loss of the difference of two scores; y = 1 wants the first to be higher by `margin`, y = -1 the second.
 ///     z = margin - y (x1 - x2)
 ///     loss = max(0, z),  and where z >= 0:  d loss / dx1 = -y,  d loss / dx2 = y,  d loss / dy = -(x1 - x2)
-/// Domain: all of R; y need not be +-1. At z = 0 the gradient passes, as in torch; the hinge passes none to NaN, whose value is
-/// NaN.
+/// Domain: all of R; y need not be +-1. At z = 0 the gradient passes, as in torch; where z is NaN the loss is, and 0 times the
+/// slope passes.
 /// Max error: 1.5 eps (|margin| + |y (x1 - x2)|).
 /// Source: torch.nn.MarginRankingLoss; R. Herbrich, T. Graepel, K. Obermayer, Large margin rank boundaries for ordinal
 /// regression (2000).
@@ -26,10 +26,9 @@ struct MarginRankingLoss {
   NDLOSS_INLINE Term<V, 3> operator()(V input1, V input2, V target) const {
     const V r = input1 - input2;
     const V z = static_cast<V>(margin) - target * r;
-    const bool on = z >= V(0);
-    const V slope = math::select(on, target, V(0));
-    return {
-        .value = math::at_least(z, V(0)), .grad = {-slope, slope, math::select(on, -r, V(0))}, .curvature = {V(0), V(0), V(0)}};
+    const V gate = math::select(z >= V(0), V(1), V(0));
+    const V slope = target * gate;
+    return {.value = math::at_least(z, V(0)), .grad = {-slope, slope, -r * gate}, .curvature = {V(0), V(0), V(0)}};
   }
 };
 

@@ -1,0 +1,116 @@
+"""What is true of single elementwise losses: the batch mean of divergences, kinds of variance, equal losses."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ndloss as nl
+import ndloss.functional as F
+from calls import bits, quiet, value
+from cases import CASE
+from rows.elementwise import LOG_SHARES, SHARES
+from samples import FLOATS, Sample
+from tolerances import assert_printed, assert_within
+
+X, Y = np.array(LOG_SHARES), np.array(SHARES)
+
+
+def test_batchmean_divides_by_the_rows() -> None:
+    for dtype in FLOATS:
+        assert_printed(F.kl_div(X.astype(dtype), Y.astype(dtype), reduction="batchmean"), 0.326591, 5, dtype)
+
+
+def test_batchmean_divides_by_the_batch_of_input_before_broadcasting() -> None:
+    """Of three, for a row of three classes beside two rows."""
+    found = F.kl_div(np.array([-1.0, -2.0, -0.5]), Y, reduction="batchmean")
+    assert_within(found, CASE["kl_div"].reference(np.array([-1.0, -2.0, -0.5]), Y, reduction="batchmean").value, "few")
+    total = F.kl_div(np.array([-1.0, -2.0, -0.5]), Y, reduction="sum")
+    assert abs(found - total / 3) <= np.spacing(found)
+
+
+def test_batchmean_of_nothing() -> None:
+    assert np.isnan(F.kl_div(np.zeros((0, 3)), np.zeros((0, 3)), reduction="batchmean"))
+    assert F.kl_div(np.zeros((3, 0)), np.zeros((3, 0)), reduction="batchmean") == 0
+    assert F.kl_div(np.float64(-1.0), np.float64(0.5), reduction="batchmean") == F.kl_div(-1.0, np.float64(0.5), reduction="sum")
+
+
+@pytest.mark.parametrize("reduction", ["mean", "batchmean", "sum"])
+@pytest.mark.parametrize("log_target", [False, True])
+def test_a_stream_of_divergences_has_the_bits_of_the_whole(reduction: str, log_target: bool, rng: np.random.Generator) -> None:
+    y = rng.random((5003, 3))
+    x = np.log(y) - rng.random((5003, 3))
+    y = np.log(y) if log_target else y
+    for maker in (nl.KLDivLoss(reduction=reduction, log_target=log_target), nl.KLDivLoss(reduction="none", log_target=log_target)):
+        stream = maker.accumulator(reduction)
+        for first, last in itertools.pairwise((0, 1, 700, 1000, 5003)):
+            stream.update(x[first:last], y[first:last])
+        with quiet():
+            assert bits(stream.compute()) == bits(F.kl_div(x, y, reduction=reduction, log_target=log_target))
+
+
+def test_an_unreduced_divergence_has_no_stream() -> None:
+    with pytest.raises(ValueError, match="batchmean"):
+        nl.KLDivLoss(reduction="none").accumulator()
+
+
+@pytest.mark.parametrize(("size_average", "reduce", "mapped"), [(True, None, "mean"), (False, None, "sum"), (None, False, "none")])
+def test_old_arguments_beside_batchmean_divide_twice_as_in_torch(size_average: Any, reduce: Any, mapped: str) -> None:
+    with pytest.warns(DeprecationWarning, match="size_average"):
+        found = F.kl_div(X, Y, size_average, reduce, "batchmean")
+    with quiet():
+        np.testing.assert_allclose(found, F.kl_div(X, Y, reduction=mapped) / 2, rtol=1e-15)
+
+
+def test_the_mean_of_divergences_warns_on_every_call_at_the_callers_line() -> None:
+    criterion = nl.KLDivLoss()
+    for call in (lambda: F.kl_div(X, Y), lambda: criterion(X, Y), lambda: criterion.value_and_grad(X, Y)):
+        for _ in range(2):
+            with pytest.warns(UserWarning, match="'batchmean' divides only by the batch size") as caught:
+                call()
+            assert [w.filename for w in caught] == [__file__]
+
+
+def test_a_number_is_a_variance_of_every_element_and_does_not_widen(rng: np.random.Generator) -> None:
+    x, y = (rng.normal(size=(3, 4)).astype(np.float32) for _ in range(2))
+    expected = F.gaussian_nll_loss(x, y, np.full((3, 4), 2, np.float32))
+    for number in (2, 2.0, np.float64(2), np.float32(2), np.int64(2)):
+        found = F.gaussian_nll_loss(x, y, number)
+        assert bits(found) == bits(expected)
+    _, slope = nl.value_and_grad(F.gaussian_nll_loss, "var")(x, y, 2.0)
+    _, slopes = nl.value_and_grad(F.gaussian_nll_loss, "var")(x, y, np.full((3, 4), 2, np.float32))
+    np.testing.assert_allclose(slope, slopes.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_negative_variance_is_found_wherever_it_is(dtype: str, reduction: str) -> None:
+    for place in (0, 1, 31, 32, 255, 256, 4999):
+        v = np.ones(5000, dtype)
+        v[place] = v[-1] = -0.5
+        for function in (F.gaussian_nll_loss, nl.value_and_grad(F.gaussian_nll_loss)):
+            with pytest.raises(ValueError, match=rf"^gaussian_nll_loss: var\[{place}\] is -0.5, outside \[0, inf\]"):
+                function(np.zeros(5000, dtype), np.zeros(5000, dtype), v, reduction=reduction)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+def test_huber_is_beta_times_smooth_l1(beta: float, rng: np.random.Generator) -> None:
+    x, y = rng.normal(0, 3, (2, 1000))
+    huber, smooth = F.huber_loss(x, y, "none", beta), F.smooth_l1_loss(x, y, reduction="none", beta=beta)
+    np.testing.assert_array_equal(huber, beta * smooth)  # powers of two: exactly
+
+
+def test_smooth_l1_does_not_overflow_before_the_loss_does() -> None:
+    x, y = np.array([1e25], np.float32), np.zeros(1, np.float32)
+    sample = Sample({}, (x, y), {"beta": 1e30, "reduction": "none"}, None)
+    assert_within(value(CASE["smooth_l1_loss"], sample), CASE["smooth_l1_loss"].answer(sample).value, "unreduced")
+
+
+def test_integer_scores_and_targets_are_numbers() -> None:
+    a, b = np.array([1, 200], np.uint8), np.array([2, 100], np.uint8)
+    np.testing.assert_array_equal(F.margin_ranking_loss(a, b, np.array([1, -1]), reduction="none"), [1, 100])
+    np.testing.assert_array_equal(F.hinge_embedding_loss(a, np.array([1, -1]), reduction="none"), [1, 0])
+    np.testing.assert_array_equal(F.l1_loss(a, b, reduction="none"), [1, 100])
