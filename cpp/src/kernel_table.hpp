@@ -5,6 +5,7 @@
 #include "ndloss/losses.hpp"
 #include "pack_table.hpp"
 #include "softmax_tile.hpp"
+#include "vector_tile.hpp"
 #include "weight_table.hpp"
 
 namespace ndloss {
@@ -37,6 +38,7 @@ struct KernelTable {
   const SoftmaxTables* softmax;
   const PackTables* pack;
   const WeightTables* weight;
+  const VectorTables* vectors;
 };
 
 /// The table of the ISA in use.

@@ -120,9 +120,9 @@ class LossAccumulator:
         self._merged = _core.Accumulator()
         self._dtype: np.dtype[Any] | None = None
 
-    def update(self, input: ArrayLike, target: ArrayLike, **options: Any) -> None:
-        """Adds a chunk. If it is bad this raises, and the state is as it was."""
-        self.criterion(input, target, **options, _request=Feed(self._stream))
+    def update(self, *operands: ArrayLike, **options: Any) -> None:
+        """Adds a chunk: the arguments of a call. If it is bad this raises, and the state is as it was."""
+        self.criterion(*operands, **options, _request=Feed(self._stream))
 
     def merge(self, other: LossAccumulator) -> None:
         """Adds what another accumulator of an equal criterion has seen; the other is left as it is."""

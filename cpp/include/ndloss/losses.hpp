@@ -7,10 +7,12 @@
 #include "ndloss/losses/activations.hpp"
 #include "ndloss/losses/binary_cross_entropy.hpp"
 #include "ndloss/losses/binary_cross_entropy_with_logits.hpp"
+#include "ndloss/losses/cosine_embedding.hpp"
 #include "ndloss/losses/cross_entropy.hpp"
 #include "ndloss/losses/mse.hpp"
 #include "ndloss/losses/multilabel_soft_margin.hpp"
 #include "ndloss/losses/nll.hpp"
+#include "ndloss/losses/triplet_margin.hpp"
 
 namespace ndloss {
 
@@ -20,19 +22,26 @@ struct TypeList {
 };
 
 /// Losses of one element at a time, and the activations that are maps of one element.
-using ElementwiseLosses = TypeList<MSELoss,                     //
-                                   BCELoss,                     //
-                                   BCEWithLogitsLoss,           //
-                                   BCEWithLogitsPosWeightLoss,  //
-                                   MultiLabelSoftMarginLoss,    //
-                                   Sigmoid,                     //
-                                   LogSigmoid                   //
+using ElementwiseLosses = TypeList<MSELoss,                         //
+                                   BCELoss,                         //
+                                   BCEWithLogitsLoss,               //
+                                   BCEWithLogitsPosWeightLoss,      //
+                                   MultiLabelSoftMarginLoss,        //
+                                   Sigmoid,                         //
+                                   LogSigmoid,                      //
+                                   TripletMarginOfDistances,        //
+                                   TripletMarginOfSwappedDistances  //
                                    >;
 
 /// Losses of one row of classes at a time.
 using RowLosses = TypeList<CrossEntropyLoss,  //
                            NLLLoss            //
                            >;
+
+/// Losses of the vectors of a row.
+using VectorLosses = TypeList<CosineEmbeddingLoss,  //
+                              TripletMarginLoss     //
+                              >;
 
 template <class L, class List>
 struct IndexIn;
