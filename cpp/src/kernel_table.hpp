@@ -6,6 +6,7 @@
 #include "ndloss/losses.hpp"
 #include "pack_table.hpp"
 #include "softmax_tile.hpp"
+#include "vector_tile.hpp"
 #include "weight_table.hpp"
 
 namespace ndloss {
@@ -45,6 +46,7 @@ struct KernelTable {
   const PackTables* pack;
   const WeightTables* weight;
   const MarginTables* margin;
+  const VectorTables* vectors;
 };
 
 /// The table of the ISA in use.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
+from ndloss import _array
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -141,6 +143,68 @@ def num_threads(function: str, value: object) -> int:
     if not 1 <= threads <= 4096:
         raise ValueError(f"{function}: num_threads must be between 1 and 4096, got {threads}")
     return threads
+
+
+def positive_margin(function: str, value: object) -> float:
+    margin = number(function, "margin", value)
+    if margin <= 0:  # NaN passes, as in torch
+        raise ValueError(f"{function}: margin must be greater than 0, got {margin}")
+    return margin
+
+
+def same_dimensions(function: str, **arrays: Array) -> None:
+    if len({array.ndim for array in arrays.values()}) > 1:
+        got = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"{function}: the vectors must have the same number of dimensions, got {got}")
+
+
+def one_label_per_vector(function: str, input1: Array, input2: Array, target: Array) -> tuple[int, ...]:
+    """The shape that two arrays of vectors and their labels broadcast to."""
+    expected = {0: 1, 1: 2}.get(target.ndim)
+    if expected is None:
+        raise ValueError(f"{function}: target must have 0 or 1 dimensions, got shape {target.shape}. multi-target not supported")
+    if input1.ndim != expected or input2.ndim != expected:
+        raise ValueError(
+            f"{function}: {target.ndim}D target expects {expected}D inputs, got input1 {input1.shape} and input2 {input2.shape}"
+        )
+    shape = broadcast_shape(function, input1=input1, input2=input2)
+    try:
+        return (*np.broadcast_shapes(shape[:-1], target.shape), shape[-1])
+    except ValueError:
+        raise ValueError(
+            f"{function}: target must have one element for each of {shape[0]} vectors, got shape {target.shape}"
+        ) from None
+
+
+def distance_function(function: str, value: Any, names: Sequence[str]) -> Any:
+    """A callable, or the name of a distance; None is the first name."""
+    if value is None:
+        return names[0]
+    if not callable(value) and not isinstance(value, str):
+        raise TypeError(f"{function}: distance_function must be a name or callable, got {type(value).__name__}")
+    if isinstance(value, str) and value not in names:
+        raise ValueError(f"{function}: distance_function must be one of {', '.join(map(repr, names))} or callable, got {value!r}")
+    return value
+
+
+def distance_and_slopes(function: str, found: Any) -> tuple[Array, Array | None, Array | None]:
+    """What a distance function has returned: distances, or a tuple of them and their derivatives by either vector."""
+    if isinstance(found, tuple) and len(found) != 3:
+        raise ValueError(f"{function}: distance_function must return distances or (d, dd/da, dd/db), got a tuple of {len(found)}")
+    parts = found if isinstance(found, tuple) else (found, None, None)
+    names = ("distance", "derivative by the first vector", "derivative by the second vector")
+    d, by_first, by_second = (
+        None if part is None else _array.as_array(function, name, part)[0] for name, part in zip(names, parts, strict=True)
+    )
+    if d is None:
+        raise TypeError(f"{function}: distance_function must return distances, got None")
+    return d, by_first, by_second
+
+
+def derivative_of_distance(function: str, part: Array | None) -> Array:
+    if part is None:
+        raise TypeError(f"{function}: for gradients distance_function must return (d, dd/da, dd/db), got distances alone")
+    return part
 
 
 def options(function: str, given: Mapping[str, object], known: Sequence[str]) -> None:

@@ -81,6 +81,34 @@ class RowCall:
         value: Array | None,
     ) -> Accumulator: ...
 
+class VectorCall:
+    def __init__(
+        self,
+        kind: str,
+        family: str,
+        margin: float,
+        p: float,
+        eps: float,
+        swap: bool,
+        operands: tuple[Array, ...],
+        label: Array | None,
+        twice: bool,
+        threads: int,
+    ) -> None: ...
+    def accumulate(self, initial: Accumulator, begin: int = 0, end: int = -1) -> Accumulator: ...
+    def map(self, out: Array) -> None: ...
+    def gradients(
+        self,
+        reduction: str,
+        factor: float,
+        upstream: Array | None,
+        grads: tuple[Array | None, ...],
+        value: Array | None,
+    ) -> Accumulator: ...
+
+def vector_block(features: int) -> int: ...
+def weighted_sum(weights: tuple[Array, ...], parts: tuple[Array, ...], out: Array) -> None: ...
+
 class Plain(Protocol):
     """A plain call of a loss by position, or None where it is not plain."""
 

@@ -7,6 +7,7 @@
 #include "ndloss/losses/activations.hpp"
 #include "ndloss/losses/binary_cross_entropy.hpp"
 #include "ndloss/losses/binary_cross_entropy_with_logits.hpp"
+#include "ndloss/losses/cosine_embedding.hpp"
 #include "ndloss/losses/cross_entropy.hpp"
 #include "ndloss/losses/gaussian_nll.hpp"
 #include "ndloss/losses/hinge_embedding.hpp"
@@ -22,6 +23,7 @@
 #include "ndloss/losses/poisson_nll.hpp"
 #include "ndloss/losses/smooth_l1.hpp"
 #include "ndloss/losses/soft_margin.hpp"
+#include "ndloss/losses/triplet_margin.hpp"
 
 namespace ndloss {
 
@@ -31,26 +33,28 @@ struct TypeList {
 };
 
 /// Losses of one element at a time, and the activations that are maps of one element.
-using ElementwiseLosses = TypeList<L1Loss,                      //
-                                   MSELoss,                     //
-                                   SmoothL1Loss,                //
-                                   HuberLoss,                   //
-                                   KLDivLoss,                   //
-                                   KLDivLogTargetLoss,          //
-                                   PoissonNLLLoss,              //
-                                   PoissonNLLFullLoss,          //
-                                   PoissonNLLRateLoss,          //
-                                   PoissonNLLRateFullLoss,      //
-                                   GaussianNLLLoss,             //
-                                   BCELoss,                     //
-                                   BCEWithLogitsLoss,           //
-                                   BCEWithLogitsPosWeightLoss,  //
-                                   MultiLabelSoftMarginLoss,    //
-                                   SoftMarginLoss,              //
-                                   HingeEmbeddingLoss,          //
-                                   MarginRankingLoss,           //
-                                   Sigmoid,                     //
-                                   LogSigmoid                   //
+using ElementwiseLosses = TypeList<L1Loss,                          //
+                                   MSELoss,                         //
+                                   SmoothL1Loss,                    //
+                                   HuberLoss,                       //
+                                   KLDivLoss,                       //
+                                   KLDivLogTargetLoss,              //
+                                   PoissonNLLLoss,                  //
+                                   PoissonNLLFullLoss,              //
+                                   PoissonNLLRateLoss,              //
+                                   PoissonNLLRateFullLoss,          //
+                                   GaussianNLLLoss,                 //
+                                   BCELoss,                         //
+                                   BCEWithLogitsLoss,               //
+                                   BCEWithLogitsPosWeightLoss,      //
+                                   MultiLabelSoftMarginLoss,        //
+                                   SoftMarginLoss,                  //
+                                   HingeEmbeddingLoss,              //
+                                   MarginRankingLoss,               //
+                                   Sigmoid,                         //
+                                   LogSigmoid,                      //
+                                   TripletMarginOfDistances,        //
+                                   TripletMarginOfSwappedDistances  //
                                    >;
 
 /// Losses of one row of classes at a time.
@@ -59,6 +63,11 @@ using RowLosses = TypeList<CrossEntropyLoss,     //
                            MultiMarginLoss,      //
                            MultiLabelMarginLoss  //
                            >;
+
+/// Losses of the vectors of a row.
+using VectorLosses = TypeList<CosineEmbeddingLoss,  //
+                              TripletMarginLoss     //
+                              >;
 
 template <class L, class List>
 struct IndexIn;

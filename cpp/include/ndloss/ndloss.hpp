@@ -7,5 +7,6 @@
 #include "ndloss/isa.hpp"
 #include "ndloss/losses.hpp"
 #include "ndloss/threads.hpp"
+#include "ndloss/vectors.hpp"
 #include "ndloss/version.hpp"
 #include "ndloss/views.hpp"

@@ -1,0 +1,487 @@
+// Rows of vectors over whole arrays: tiles of rows, packed where they are not plain, folded by the kernels, joined in order.
+#include <algorithm>
+#include <string>
+
+#include "blocks.hpp"
+#include "layout.hpp"
+#include "ndloss/vectors.hpp"
+#include "row_walk.hpp"
+
+namespace ndloss {
+namespace {
+
+/// Elements of one operand that a block, and a tile within it, is to hold: the tile stays in L1 or L2 for its gradients.
+constexpr std::int64_t block_elements = 16384;
+constexpr std::int64_t tile_elements = 4096;
+constexpr std::int64_t most_block_rows = 1024;
+
+/// Nanoseconds of one thread per element of an operand, roughly: of sums, and of powers.
+constexpr double sum_cost = 1.0;
+constexpr double power_cost = 10.0;
+
+std::int64_t block_rows(std::int64_t features) {
+  const std::int64_t rows = std::clamp<std::int64_t>(block_elements / std::max<std::int64_t>(features, 1), 1, most_block_rows);
+  return rows < vector_tile_rows ? rows : rows / vector_tile_rows * vector_tile_rows;
+}
+
+std::int64_t tile_size(std::int64_t features) {
+  return std::clamp<std::int64_t>(tile_elements / std::max<std::int64_t>(features, 1), 1, vector_tile_rows);
+}
+
+int vectors_of(const VectorCall& call) { return call.kind == VectorKind::triplet ? 3 : 2; }
+
+std::int64_t features_of(const VectorCall& call) {
+  const ArrayView& first = *call.operands[0];
+  return first.shape[static_cast<std::size_t>(first.ndim - 1)];
+}
+
+std::int64_t rows_of(const VectorCall& call) {
+  const ArrayView& first = *call.operands[0];
+  std::int64_t rows = 1;
+  for (int d = 0; d + 1 < first.ndim; ++d) {
+    rows *= first.shape[static_cast<std::size_t>(d)];
+  }
+  return rows;
+}
+
+VectorJob job_of(const VectorCall& call) {
+  switch (call.kind) {
+    case VectorKind::triplet:
+      return call.swap ? VectorJob::swapped_triplet : VectorJob::triplet;
+    case VectorKind::cosine_embedding:
+      return VectorJob::cosine_embedding;
+    default:
+      return VectorJob::distance;
+  }
+}
+
+DistanceKind distance_of(const VectorCall& call) {
+  if (call.kind == VectorKind::cosine_embedding) {
+    return DistanceKind::embedding_cosine;
+  }
+  if (call.family == DistanceFamily::cosine) {
+    return DistanceKind::cosine;
+  }
+  return call.p == 2.0                                 ? DistanceKind::euclidean
+         : call.p == 1.0                               ? DistanceKind::manhattan
+         : math::abs(call.p) == math::infinity<double> ? DistanceKind::extreme
+                                                       : DistanceKind::power;
+}
+
+template <class T>
+const VectorTable<T>& table_of() {
+  if constexpr (sizeof(T) == 4) {
+    return active_kernels().vectors->single;
+  } else {
+    return active_kernels().vectors->twice;
+  }
+}
+
+template <class T>
+const VectorKernels<T>& kernels_of(const VectorCall& call) {
+  return table_of<T>().kernels[static_cast<int>(job_of(call))][static_cast<int>(distance_of(call))];
+}
+
+/// An array of rows of features, or of one number a row.
+struct RowOperand {
+  ArrayView rows;  // without the features
+  Strided array;
+  std::int64_t feature_stride = 0;  // in bytes
+};
+
+/// The sum of a block's losses in fixed lanes, compensated.
+void add_losses(Part& part, const double* losses, std::int64_t count) {
+  constexpr std::int64_t chains = 8;
+  double heads[chains] = {};
+  double tails[chains] = {};
+  for (std::int64_t i = 0; i < count; i += chains) {
+    const std::int64_t n = std::min(chains, count - i);
+    for (std::int64_t k = 0; k < n; ++k) {
+      const math::Pair<double> sum = math::two_sum(heads[k], losses[i + k]);
+      heads[k] = sum.head;
+      tails[k] += sum.tail;
+    }
+  }
+  for (std::int64_t k = 0; k < chains; ++k) {
+    part.add(heads[k], 0.0);
+    part.carry += tails[k];
+  }
+  part.weight = static_cast<double>(count);
+  part.count = count;
+}
+
+template <class T>
+class VectorDriver {
+ public:
+  VectorDriver(const VectorCall& vector_call, const VectorGradients* gradients, const Output& unreduced)
+      : call_(vector_call),
+        wanted_(gradients),
+        value_(unreduced),
+        vectors_(vectors_of(vector_call)),
+        features_(features_of(vector_call)) {
+    const ArrayView* views[arrays] = {};
+    for (int k = 0; k < vectors_; ++k) {
+      add(k, *call_.operands[k], true);
+      if (wanted_ != nullptr && wanted_->grads[k].wanted()) {
+        ArrayView grad = wanted_->grads[k].layout;
+        grad.data = wanted_->grads[k].data;
+        add(grad_index + k, grad, true);
+      }
+    }
+    if (call_.label != nullptr) {
+      add(label_index, *call_.label, false);
+    }
+    if (wanted_ != nullptr && wanted_->upstream != nullptr) {
+      add(upstream_index, *wanted_->upstream, false);
+    }
+    Strided laid_out[arrays];
+    for (int k = 0; k < arrays; ++k) {
+      views[k] = present_[k] ? &operands_[k].rows : nullptr;
+    }
+    layout_ = lay_out(views, arrays, laid_out);
+    for (int k = 0; k < arrays; ++k) {
+      operands_[k].array = laid_out[k];
+    }
+    end_ = call_.end < 0 ? layout_.size : call_.end;
+    with_.margin = call_.margin;
+    with_.distance = {call_.p, call_.eps};
+    with_.swap = call_.swap;
+    const VectorKernels<T>& kernels = kernels_of<T>(call_);
+    kernel_ = wanted_ != nullptr ? kernels.gradient : kernels.value;
+  }
+
+  Accumulator run() const {
+    const std::int64_t rows = end_ - call_.begin;
+    const std::int64_t each = block_rows(features_);
+    const double cost = distance_of(call_) == DistanceKind::power ? power_cost : sum_cost;
+    const double work = static_cast<double>(rows) * static_cast<double>(features_ * vectors_ + 4) * cost;
+    const int threads = threads_for(static_cast<std::int64_t>(work * (wanted_ != nullptr ? 2 : 1)), call_.threads);
+    const Scratch scratch(threads, static_cast<std::size_t>(scratch_numbers()) * sizeof(T));
+    return reduce_blocks(call_.initial, (rows + each - 1) / each, threads, call_.interrupt,
+                         [&](std::int64_t block, int thread, Part& part) {
+                           const std::int64_t begin = call_.begin + block * each;
+                           const std::int64_t end = std::min(begin + each, end_);
+                           double losses[most_block_rows];
+                           const std::int64_t step = tile_size(features_);
+                           for (std::int64_t row = begin; row < end; row += step) {
+                             const int count = static_cast<int>(std::min(step, end - row));
+                             tile(row, count, losses + (row - begin), scratch.of<T>(thread));
+                           }
+                           add_losses(part, losses, end - begin);
+                           return BadValue{};
+                         });
+  }
+
+ private:
+  static constexpr int grad_index = 3;
+  static constexpr int label_index = 6;
+  static constexpr int upstream_index = 7;
+  static constexpr int arrays = 8;
+
+  void add(int k, const ArrayView& view, bool has_features) {
+    present_[k] = true;
+    operands_[k].rows = view;
+    if (has_features) {
+      operands_[k].rows.ndim = view.ndim - 1;
+      operands_[k].feature_stride = view.strides[static_cast<std::size_t>(view.ndim - 1)];
+    }
+  }
+
+  /// A tile's numbers for every vector and gradient, and a line for writing.
+  [[nodiscard]] std::int64_t scratch_numbers() const {
+    return (2 * vectors_) * tile_size(features_) * features_ + std::max<std::int64_t>(features_, vector_tile_rows);
+  }
+
+  /// The bytes from an array's start to each of some rows.
+  void offsets(int k, std::int64_t row, int count, std::int64_t* at) const {
+    const Strided& array = operands_[k].array;
+    std::int64_t index[max_dims];
+    std::int64_t left = row;
+    std::int64_t offset = 0;
+    for (int d = layout_.ndim - 1; d >= 0; --d) {
+      index[d] = left % layout_.shape[d];
+      left /= layout_.shape[d];
+      offset += index[d] * array.strides[d];
+    }
+    for (int r = 0; r < count; ++r) {
+      at[r] = offset;
+      for (int d = layout_.ndim - 1; d >= 0; --d) {
+        offset += array.strides[d];
+        if (++index[d] < layout_.shape[d] || d == 0) {
+          break;
+        }
+        offset -= index[d] * array.strides[d];
+        index[d] = 0;
+      }
+    }
+  }
+
+  /// Whether rows stand evenly, aligned and in this machine's order, their features side by side: then their stride in
+  /// elements.
+  bool in_place(int k, const std::int64_t* at, int count, std::ptrdiff_t& stride) const {
+    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+    const RowOperand& operand = operands_[k];
+    const bool side_by_side = features_ <= 1 || operand.feature_stride == size;
+    const auto address = reinterpret_cast<std::uintptr_t>(operand.array.data + at[0]);
+    if (operand.array.dtype != dtype_of<T>() || operand.array.swapped || !side_by_side || address % sizeof(T) != 0) {
+      return false;
+    }
+    const std::int64_t step = count > 1 ? at[1] - at[0] : 0;
+    for (int r = 1; r < count; ++r) {
+      if (at[r] - at[r - 1] != step) {
+        return false;
+      }
+    }
+    stride = step / size;
+    return step % size == 0;
+  }
+
+  void read_rows(int k, std::int64_t row, int count, double* to, double factor) const {
+    std::int64_t at[vector_tile_rows];
+    offsets(k, row, count, at);
+    const Strided& array = operands_[k].array;
+    const auto copy = active_pack<double>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+    for (int r = 0; r < count; ++r) {
+      copy(array.data + at[r], 0, 1, to + r, 1);
+      to[r] *= factor;
+    }
+  }
+
+  void tile(std::int64_t row, int count, double* losses, T* numbers) const {
+    VectorTile<T> tile;
+    tile.rows = count;
+    tile.features = features_;
+    const std::int64_t room = tile_size(features_) * features_;
+    for (int k = 0; k < vectors_; ++k) {
+      std::int64_t at[vector_tile_rows];
+      offsets(k, row, count, at);
+      const Strided& array = operands_[k].array;
+      if (in_place(k, at, count, tile.stride[k])) {
+        tile.operand[k] = reinterpret_cast<const T*>(array.data + at[0]);
+        continue;
+      }
+      T* to = numbers + k * room;
+      const auto copy = active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+      for (int r = 0; r < count; ++r) {
+        copy(array.data + at[r], operands_[k].feature_stride, features_, to + r * features_, 1);
+      }
+      tile.operand[k] = to;
+      tile.stride[k] = features_;
+    }
+    double values[vector_tile_rows];
+    double labels[vector_tile_rows] = {};
+    double scales[vector_tile_rows] = {};
+    tile.value = values;
+    if (present_[label_index]) {
+      read_rows(label_index, row, count, labels, 1.0);
+    }
+    tile.label = labels;
+    std::int64_t grad_at[max_vectors][vector_tile_rows];
+    bool direct[max_vectors] = {};
+    if (wanted_ != nullptr) {
+      std::fill_n(scales, vector_tile_rows, wanted_->scale);
+      if (present_[upstream_index]) {
+        read_rows(upstream_index, row, count, scales, wanted_->scale);
+      }
+      for (int k = 0; k < vectors_; ++k) {
+        if (!present_[grad_index + k]) {
+          continue;
+        }
+        offsets(grad_index + k, row, count, grad_at[k]);
+        direct[k] = in_place(grad_index + k, grad_at[k], count, tile.grad_stride[k]);
+        tile.grad[k] = numbers + (vectors_ + k) * room;
+        if (direct[k]) {
+          char* data = const_cast<char*>(operands_[grad_index + k].array.data);
+          tile.grad[k] = reinterpret_cast<T*>(data + grad_at[k][0]);
+        } else {
+          tile.grad_stride[k] = features_;
+        }
+      }
+    }
+    tile.scale = scales;
+    kernel_(tile, with_);
+    std::copy_n(values, count, losses);
+    if (wanted_ != nullptr) {
+      T* line = numbers + 2 * vectors_ * room;
+      for (int k = 0; k < vectors_; ++k) {
+        if (tile.grad[k] == nullptr || direct[k]) {
+          continue;
+        }
+        const RowOperand& grad = operands_[grad_index + k];
+        for (int r = 0; r < count; ++r) {
+          write_line(tile.grad[k] + r * features_, 1, features_, grad.array.dtype,
+                     const_cast<char*>(grad.array.data) + grad_at[k][r], grad.feature_stride, line);
+        }
+      }
+    }
+    if (value_.wanted()) {
+      T rounded[vector_tile_rows];
+      for (int r = 0; r < count; ++r) {
+        rounded[r] = static_cast<T>(values[r]);
+      }
+      char* to = static_cast<char*>(value_.data) + (row - call_.begin) * item_size(value_.dtype);
+      active_pack<T>().unpack[static_cast<int>(value_.dtype)](rounded, count, to);
+    }
+  }
+
+  const VectorCall& call_;
+  const VectorGradients* wanted_;
+  Output value_;
+  int vectors_;
+  std::int64_t features_;
+  bool present_[arrays] = {};
+  RowOperand operands_[arrays];
+  Layout layout_;
+  std::int64_t end_ = 0;
+  VectorParameters with_;
+  void (*kernel_)(const VectorTile<T>&, const VectorParameters&) = nullptr;
+};
+
+Accumulator run(const VectorCall& call, const VectorGradients* wanted, const Output& value) {
+  const VectorKernels<float>& single = kernels_of<float>(call);
+  const bool twice = call.compute == DType::float64 || single.value == nullptr;
+  return twice ? VectorDriver<double>(call, wanted, value).run() : VectorDriver<float>(call, wanted, value).run();
+}
+
+void require(bool condition, const char* name, const std::string& what) {
+  if (!condition) {
+    throw std::invalid_argument(std::string(name) + ": " + what);
+  }
+}
+
+bool same_shape(const ArrayView& a, const ArrayView& b) {
+  return a.ndim == b.ndim && std::equal(a.shape.begin(), a.shape.begin() + a.ndim, b.shape.begin());
+}
+
+}  // namespace
+
+Accumulator accumulate(const VectorCall& call) { return run(call, nullptr, Output()); }
+
+void map(const VectorCall& call, const Output& value) {
+  require(value.size == rows_of(call), "map",
+          "out has " + std::to_string(value.size) + " elements, expected " + std::to_string(rows_of(call)));
+  static_cast<void>(run(call, nullptr, value));
+}
+
+Accumulator gradients(const VectorCall& call, const VectorGradients& wanted) { return run(call, &wanted, wanted.value); }
+
+double gradient_scale(const VectorCall& call, Reduction reduction) {
+  const std::int64_t rows = rows_of(call);
+  return reduction != Reduction::mean ? 1.0 : rows != 0 ? 1.0 / static_cast<double>(rows) : math::nan<double>;
+}
+
+std::int64_t vector_block(std::int64_t features) { return block_rows(features); }
+
+void weighted_sum(std::span<const ArrayView> weights, std::span<const ArrayView> parts, const Output& to) {
+  constexpr int most = 4;
+  constexpr std::int64_t block = 1024;
+  const int count = static_cast<int>(std::min<std::size_t>(parts.size(), most));
+  const ArrayView* views[2 * most] = {};
+  for (int k = 0; k < count; ++k) {
+    views[2 * k] = &parts[static_cast<std::size_t>(k)];
+    views[2 * k + 1] = &weights[static_cast<std::size_t>(k)];
+  }
+  Strided arrays[2 * most];
+  const Layout layout = lay_out(views, 2 * count, arrays);
+  double sums[block];
+  double part[block];
+  double weight[block];
+  for (std::int64_t begin = 0; begin < layout.size; begin += block) {
+    const std::int64_t n = std::min(block, layout.size - begin);
+    std::fill_n(sums, n, 0.0);
+    for (int k = 0; k < count; ++k) {
+      const double* p = read_block<double>(layout, arrays[2 * k], active_pack<double>(), begin, n, part);
+      const double* w = read_block<double>(layout, arrays[2 * k + 1], active_pack<double>(), begin, n, weight);
+      for (std::int64_t i = 0; i < n; ++i) {
+        sums[i] += w[i] * p[i];
+      }
+    }
+    active_pack<double>().unpack[static_cast<int>(to.dtype)](sums, n,
+                                                             static_cast<char*>(to.data) + begin * item_size(to.dtype));
+  }
+}
+
+void VectorCallStorage::complete(const char* name, std::initializer_list<ArrayView> vectors, std::size_t expected,
+                                 const Options& options) {
+  name_ = name;
+  require(vectors.size() == expected, name,
+          "expected " + std::to_string(expected) + " vectors a row, got " + std::to_string(vectors.size()));
+  require(options.threads >= 0, name, "threads must be at least 0, got " + std::to_string(options.threads));
+  std::size_t k = 0;
+  for (const ArrayView& view : vectors) {
+    views_[k] = view;
+    require(view.ndim >= 1, name, "operands must have at least one dimension");
+    require(same_shape(view, views_[0]), name, "operands must have one shape; operand " + std::to_string(k) + " differs");
+    if (view.dtype == DType::float64) {
+      call.compute = DType::float64;
+    }
+    call.operands[k] = &views_[k];
+    ++k;
+  }
+  call.threads = options.threads;
+  call.interrupt = options.interrupt;
+}
+
+VectorCallStorage::VectorCallStorage(const CosineEmbeddingLoss& loss, std::initializer_list<ArrayView> vectors,
+                                     const ArrayView& label, const Options& options)
+    : label_(label) {
+  call.kind = VectorKind::cosine_embedding;
+  call.family = DistanceFamily::cosine;
+  call.margin = loss.margin;
+  complete(CosineEmbeddingLoss::name, vectors, 2, options);
+  require(label_.ndim == views_[0].ndim - 1 &&
+              std::equal(label_.shape.begin(), label_.shape.begin() + label_.ndim, views_[0].shape.begin()),
+          name_, "target must have one element for each row");
+  call.label = &label_;
+}
+
+VectorCallStorage::VectorCallStorage(const TripletMarginLoss& loss, std::initializer_list<ArrayView> vectors,
+                                     const Options& options) {
+  call.kind = VectorKind::triplet;
+  call.margin = loss.margin;
+  call.p = loss.p;
+  call.eps = loss.eps;
+  call.swap = loss.swap;
+  require(!(loss.margin <= 0), TripletMarginLoss::name, "margin must be greater than 0, got " + std::to_string(loss.margin));
+  complete(TripletMarginLoss::name, vectors, 3, options);
+}
+
+VectorCallStorage::VectorCallStorage(const PairwiseDistance& distance, std::initializer_list<ArrayView> vectors,
+                                     const Options& options) {
+  call.p = distance.p;
+  call.eps = distance.eps;
+  complete(PairwiseDistance::name, vectors, 2, options);
+}
+
+VectorCallStorage::VectorCallStorage(const CosineOfVectors& distance, std::initializer_list<ArrayView> vectors,
+                                     const Options& options) {
+  call.family = DistanceFamily::cosine;
+  call.eps = distance.eps;
+  complete(CosineOfVectors::name, vectors, 2, options);
+}
+
+VectorGradients VectorCallStorage::gradients(std::initializer_list<Output> grads, Reduction reduction) const {
+  VectorGradients wanted;
+  require(
+      grads.size() <= static_cast<std::size_t>(vectors_of(call)), name_,
+      "has " + std::to_string(vectors_of(call)) + " differentiable operands, got " + std::to_string(grads.size()) + " outputs");
+  int k = 0;
+  for (const Output& grad : grads) {
+    require(!grad.wanted() || grad.size == views_[0].size(), name_,
+            "grad has " + std::to_string(grad.size) + " elements, expected " + std::to_string(views_[0].size()));
+    WritableView& to = wanted.grads[k++];
+    to.data = grad.data;
+    to.layout = views_[0];
+    to.layout.dtype = grad.dtype;
+    to.layout.swapped = false;
+    std::int64_t stride = item_size(grad.dtype);
+    for (int d = to.layout.ndim - 1; d >= 0; --d) {
+      to.layout.strides[static_cast<std::size_t>(d)] = stride;
+      stride *= to.layout.shape[static_cast<std::size_t>(d)];
+    }
+  }
+  wanted.scale = gradient_scale(call, reduction);
+  return wanted;
+}
+
+}  // namespace ndloss

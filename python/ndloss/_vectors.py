@@ -1,0 +1,149 @@
+"""Calls on rows of vectors: two or three arrays with an axis of features, handed to the core."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ndloss import _array, _check, _core
+
+if TYPE_CHECKING:
+    from ndloss._accumulator import Piece, Stream
+    from ndloss._typing import Array
+
+Operand = tuple["Array", bool]
+
+
+@dataclass(frozen=True)
+class VectorLoss:
+    """What is made of the vectors: the core's names and numbers, without data."""
+
+    kind: str  # 'distance', 'triplet', 'cosine_embedding'
+    family: str = "p_norm"  # or 'cosine'
+    margin: float = 0.0
+    p: float = 2.0
+    eps: float = 1e-6
+    swap: bool = False
+
+    def call(self, operands: tuple[Array, ...], label: Array | None, twice: bool, threads: int) -> _core.VectorCall:
+        return _core.VectorCall(
+            self.kind, self.family, self.margin, self.p, self.eps, self.swap, operands, label, twice, threads
+        )  # fmt: skip
+
+
+@dataclass
+class VectorProblem:
+    """A checked call.
+
+    `operands` are the differentiable vectors by name; they broadcast to `shape`, whose dimension `axis` holds the features.
+    `label` broadcasts to the rows: `shape` without that dimension.
+    """
+
+    function: str
+    loss: VectorLoss
+    operands: dict[str, Operand]
+    shape: tuple[int, ...]
+    reduction: str
+    threads: int
+    label: Array | None = None
+    axis: int = -1
+    keepdims: bool = False
+
+    def __post_init__(self) -> None:
+        self.dtype = _array.result_dtype(*self.operands.values())
+        self.twice = _array.computes_in_double(self.dtype)
+        axis = self.axis % len(self.shape)
+        self.rows = self.shape[:axis] + self.shape[axis + 1 :]
+        self.features = self.shape[axis]
+        self.output_shape = self.shape[:axis] + (1,) + self.shape[axis + 1 :] if self.keepdims else self.rows
+        self.arrays = tuple(self._features_last(array) for array, _ in self.operands.values())
+        self.labels = None if self.label is None else np.broadcast_to(self.label, self.rows)
+        self.call = self.loss.call(self.arrays, self.labels, self.twice, self.threads)
+
+    def _features_last(self, array: Array) -> Array:
+        if array.shape != self.shape:
+            array = np.broadcast_to(array, self.shape)
+        return array if self.axis == -1 else np.moveaxis(array, self.axis, -1)
+
+    def value(self) -> Any:
+        if self.reduction == "none":
+            out = np.empty(self.output_shape, self.dtype)
+            self.call.map(out)
+            return _array.unboxed(out)
+        return _array.scalar(self.call.accumulate(_core.Accumulator()).compute(self.reduction), self.dtype)
+
+    def value_and_grad(self, argnums: object, grad_output: object) -> Any:
+        names, several = self._wanted(argnums)
+        factor, upstream = 1.0, None
+        if self.reduction != "none":
+            factor = _check.scalar_grad_output(self.function, grad_output)
+        elif grad_output is not None:
+            array, _ = _array.as_array(self.function, "grad_output", grad_output)
+            whole = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
+            upstream = whole.reshape(self.rows)
+        grads: dict[str, Array] = {}
+        buffers: dict[str, Array] = {}
+        for name, (array, weak) in self.operands.items():
+            if name in names:
+                grads[name] = np.empty(array.shape, _array.gradient_dtype(array, weak, self.dtype))
+                same = array.shape == self.shape
+                buffers[name] = grads[name] if same else np.empty(self.shape, np.float64 if self.twice else np.float32)
+        out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
+        views = tuple(self._features_last(buffers[name]) if name in buffers else None for name in self.operands)
+        total = self.call.gradients(self.reduction, factor, upstream, views, out)
+        for name, buffer in buffers.items():
+            if buffer is not grads[name]:
+                _core.sum_to_shape(buffer, grads[name])
+        value = _array.scalar(total.compute(self.reduction), self.dtype) if out is None else _array.unboxed(out)
+        ordered = tuple(_array.unboxed(grads[name]) for name in names)
+        return value, ordered if several else ordered[0]
+
+    def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
+        reasons = {} if self.label is None else {"target": "torch does not differentiate it either"}
+        return _check.argument_numbers(self.function, argnums, list(self.operands), reasons)
+
+    # ---- streams: units are rows ----
+
+    def feed(self, stream: Stream) -> None:
+        stream.feed(self)
+
+    @property
+    def stream_kind(self) -> VectorKind:
+        return VectorKind(self.loss, self.dtype, self.threads, self.features, self.label is not None)
+
+    @property
+    def stream_units(self) -> int:
+        return int(np.prod(self.rows, dtype=np.int64))
+
+    def stream_piece(self, begin: int, end: int) -> Piece:
+        """Rows [begin, end) of every vector, and their labels."""
+        width = self.features
+        flat = (array.flat[begin * width : end * width].reshape(end - begin, width) for array in self.arrays)
+        return (*flat,) if self.labels is None else (*flat, self.labels.flat[begin:end])
+
+    def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator:
+        return self.call.accumulate(total, begin, end)
+
+
+@dataclass(frozen=True)
+class VectorKind:
+    """What chunks of a stream have in common."""
+
+    loss: VectorLoss
+    dtype: np.dtype[Any]
+    threads: int
+    features: int
+    labelled: bool
+
+    @property
+    def block(self) -> int:
+        return _core.vector_block(self.features)
+
+    def add_piece(self, total: _core.Accumulator, piece: Piece) -> _core.Accumulator:
+        vectors, label = (piece[:-1], piece[-1]) if self.labelled else (piece, None)
+        return self.loss.call(vectors, label, _array.computes_in_double(self.dtype), self.threads).accumulate(total)
+
+    def finish(self, total: _core.Accumulator) -> None:
+        """Rows are loss elements already."""
