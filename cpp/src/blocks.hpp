@@ -52,6 +52,12 @@ inline constexpr std::int64_t slice_blocks = 4096;
 /// Blocks that a thread takes at a time.
 inline constexpr std::int64_t task_blocks = 16;
 
+/// How the blocks of a call are handed out. It decides when something happens, never what comes out.
+struct Grid {
+  std::int64_t slice = slice_blocks;
+  std::int64_t task = task_blocks;
+};
+
 /// Numbers for each thread's packed operands, aligned to cache lines, not initialised.
 class Scratch {
  public:
@@ -76,8 +82,9 @@ class Scratch {
 /// Runs body(block, thread, part) -> BadValue over `blocks` blocks and adds the parts to `total` in order. The result does not
 /// depend on the threads or their schedule. The body must not throw.
 template <class Body>
-Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body) {
-  const std::int64_t slice = std::min(blocks, slice_blocks);
+Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body,
+                          const Grid& grid = {}) {
+  const std::int64_t slice = std::min(blocks, grid.slice);
   std::vector<Part> parts(static_cast<std::size_t>(slice));
   std::vector<BadValue> bad(static_cast<std::size_t>(threads));
   for (std::int64_t first = 0; first < blocks; first += slice) {
@@ -86,15 +93,15 @@ Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, c
     }
     const std::int64_t count = std::min(slice, blocks - first);
     auto task = [&](std::int64_t index, int thread) {
-      const std::int64_t begin = index * task_blocks;
-      const std::int64_t end = std::min(begin + task_blocks, count);
+      const std::int64_t begin = index * grid.task;
+      const std::int64_t end = std::min(begin + grid.task, count);
       for (std::int64_t block = begin; block < end; ++block) {
         Part& part = parts[static_cast<std::size_t>(block)];
         part = Part{};
         bad[static_cast<std::size_t>(thread)].merge(body(first + block, thread, part));
       }
     };
-    parallel_for((count + task_blocks - 1) / task_blocks, threads, task);
+    parallel_for((count + grid.task - 1) / grid.task, threads, task);
     for (std::int64_t block = 0; block < count; ++block) {
       total += parts[static_cast<std::size_t>(block)].whole();
     }

@@ -4,6 +4,7 @@
 #include "ndloss/kernels_elementwise.hpp"
 #include "ndloss/losses.hpp"
 #include "pack_table.hpp"
+#include "sequence_table.hpp"
 #include "softmax_tile.hpp"
 #include "weight_table.hpp"
 
@@ -31,12 +32,18 @@ struct WeightTables {
   WeightTable<double> twice;
 };
 
+struct SequenceTables {
+  SequenceTable<float> single;
+  SequenceTable<double> twice;
+};
+
 struct KernelTable {
   const char* name;
   const ElementwiseTable* elementwise;
   const SoftmaxTables* softmax;
   const PackTables* pack;
   const WeightTables* weight;
+  const SequenceTables* sequence;
 };
 
 /// The table of the ISA in use.
@@ -57,6 +64,15 @@ const WeightTable<T>& active_weight() {
     return active_kernels().weight->single;
   } else {
     return active_kernels().weight->twice;
+  }
+}
+
+template <class T>
+const SequenceTable<T>& active_sequence() {
+  if constexpr (sizeof(T) == 4) {
+    return active_kernels().sequence->single;
+  } else {
+    return active_kernels().sequence->twice;
   }
 }
 

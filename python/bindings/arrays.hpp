@@ -59,5 +59,6 @@ void bind_elementwise(py::module_& m);
 void bind_plain(py::module_& m);
 void bind_rowwise(py::module_& m);
 void bind_runtime(py::module_& m);
+void bind_sequence(py::module_& m);
 
 }  // namespace ndloss::binding

@@ -12,6 +12,7 @@ compiler: str
 elementwise_block: int
 elementwise_names: tuple[str, ...]
 rowwise_names: tuple[str, ...]
+sequence_names: tuple[str, ...]
 
 class Accumulator:
     def __init__(self) -> None: ...
@@ -75,6 +76,23 @@ class RowCall:
         upstream: Array | None,
         grads: tuple[Array | None, ...],
         value: Array | None,
+    ) -> Accumulator: ...
+
+class SequenceCall:
+    def __init__(
+        self,
+        log_probs: Array,
+        targets: Array,
+        input_lengths: Sequence[int],
+        target_lengths: Sequence[int],
+        blank: int,
+        zero_infinity: bool,
+        threads: int,
+    ) -> None: ...
+    def accumulate(self, initial: Accumulator, by_length: bool) -> Accumulator: ...
+    def map(self, out: Array) -> Accumulator: ...
+    def gradients(
+        self, by_length: bool, factor: float, upstream: Sequence[float], grad: Array, value: Array | None
     ) -> Accumulator: ...
 
 class Plain(Protocol):

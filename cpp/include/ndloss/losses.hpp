@@ -8,6 +8,7 @@
 #include "ndloss/losses/binary_cross_entropy.hpp"
 #include "ndloss/losses/binary_cross_entropy_with_logits.hpp"
 #include "ndloss/losses/cross_entropy.hpp"
+#include "ndloss/losses/ctc.hpp"
 #include "ndloss/losses/mse.hpp"
 #include "ndloss/losses/multilabel_soft_margin.hpp"
 #include "ndloss/losses/nll.hpp"
@@ -33,6 +34,10 @@ using ElementwiseLosses = TypeList<MSELoss,                     //
 using RowLosses = TypeList<CrossEntropyLoss,  //
                            NLLLoss            //
                            >;
+
+/// Losses of one sequence of frames at a time.
+using SequenceLosses = TypeList<CTCLoss  //
+                                >;
 
 template <class L, class List>
 struct IndexIn;
