@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 import reference
+import reference_sequence
 import samples
+import samples_sequence
 from reference import Answer
 from samples import REDUCTIONS, Array, Choices, Sample
 
@@ -61,6 +63,10 @@ class LossCase:
     # must keep
     distance_to_kink: Callable[..., Array] = no_kinks
     kink_radius: float = 0.0
+    # the axis of the samples in every operand, where it is not the first; such a loss refuses a batch without samples
+    batch_axes: tuple[int, ...] = ()
+    # what the closed form assumes the first operand to come out of: it is the derivative for what goes in
+    slope_through: Callable[[Array], Array] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -68,6 +74,11 @@ class LossCase:
     @property
     def operands(self) -> tuple[str, ...]:
         return tuple(self.domain)
+
+    def rows(self, args: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
+        """Some samples of every operand."""
+        axes = self.batch_axes or (0,) * len(args)
+        return tuple(a[(slice(None),) * axis + (rows,)] for a, axis in zip(args, axes, strict=True))
 
     @property
     def is_loss(self) -> bool:
@@ -229,6 +240,26 @@ CASES: tuple[LossCase, ...] = (
         differentiable=("input",),
         constructor=("dim",),
         allowed=samples.softmax_allowed,
+    ),
+    LossCase(
+        name="ctc_loss",
+        class_name="CTCLoss",
+        struct_name="CTCLoss",
+        reference=reference_sequence.ctc_loss,
+        axes=samples_sequence.CTC_AXES,
+        draw=samples_sequence.draw_ctc,
+        domain={
+            "log_probs": Domain(-20, 0),
+            "targets": CLASS_INDICES,
+            "input_lengths": Domain(0, samples_sequence.FRAMES, closed=True),
+            "target_lengths": Domain(0, samples_sequence.LABELS, closed=True),
+        },
+        differentiable=("log_probs",),
+        constructor=("blank", "reduction", "zero_infinity"),
+        batch=samples_sequence.batch_ctc,
+        allowed=samples_sequence.ctc_allowed,
+        batch_axes=(1, 0, 0, 0),
+        slope_through=samples_sequence.log_softmax,
     ),
 )
 CASE: dict[str, LossCase] = {case.name: case for case in CASES}

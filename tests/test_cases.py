@@ -82,7 +82,8 @@ def test_inputs_are_spread_out(case: LossCase, dtype: str) -> None:
         values, seed = np.append(values, floats_of(drawn(case, dtype, seed), 0, dtype)), seed + 1
     assert len(np.unique(values)) > DISTINCT * len(values)
     # Every tenth of the middle half of the domain is met.
-    low, high = case.domain["input"].low, case.domain["input"].high
+    domain = case.domain[case.operands[0]]
+    low, high = domain.low, domain.high
     counts, _ = np.histogram(values, bins=10, range=((3 * low + high) / 4, (low + 3 * high) / 4))
     assert (counts > 0).all()
 
@@ -157,7 +158,8 @@ def test_the_same_seed_draws_the_same(case: LossCase) -> None:
 def test_batches_are_many_distinct_rows_with_terms_that_do_not_cancel(case: LossCase, dtype: str) -> None:
     assert case.batch is not None
     sample = case.batch(np.random.default_rng(SEEDS[0]), dtype, MANY)
-    assert all(len(a) == MANY for a in sample.args)
+    axes = case.batch_axes or (0,) * len(sample.args)
+    assert all(np.shape(a)[axis] == MANY for a, axis in zip(sample.args, axes, strict=True))
     assert set(sample.kwargs) <= set(case.constructor)
     assert len(np.unique(sample.args[0])) > DISTINCT * sample.args[0].size
     terms = case.answer(sample, reduction="none").value.value

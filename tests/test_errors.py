@@ -75,7 +75,7 @@ def test_bad_gradient_request_is_refused(row: GradientRow) -> None:
 @pytest.mark.parametrize("case", LOSSES, ids=str)
 def test_unknown_arguments_are_refused(case: LossCase) -> None:
     x = np.full((2, 2), 0.5)
-    assert "nonsense" in message(TypeError, getattr(F, case.name), x, x, nonsense=1)
+    assert "nonsense" in message(TypeError, getattr(F, case.name), *[x] * len(case.operands), nonsense=1)
     assert "nonsense" in message(TypeError, getattr(nl, case.class_name), nonsense=1)
 
 

@@ -25,14 +25,15 @@ def patterned(case: LossCase, sample: Sample, pattern: str) -> Sample:
     """A batch whose rows are all the first one, or whose inputs rise evenly through the domain."""
     if pattern == "random":
         return sample
-    x, y = sample.args
-    y = np.broadcast_to(y[-1:], y.shape).copy()
+    x, *_ = case.rows(sample.args, slice(0, 1))
+    shape, dtype = sample.args[0].shape, x.dtype
+    others = (np.broadcast_to(row, a.shape).copy() for row, a in zip(case.rows(sample.args, slice(-1, None)), sample.args, strict=True))
     if pattern == "constant":
-        x = np.broadcast_to(x[:1], x.shape).copy()
+        x = np.broadcast_to(x, shape).copy()
     else:
-        domain = case.domain["input"]
-        x = np.linspace(domain.low, domain.high, x.size).reshape(x.shape).astype(x.dtype)
-    return Sample(sample.choices, (x, y), sample.kwargs, None)
+        domain = case.domain[case.operands[0]]
+        x = np.linspace(domain.low, domain.high, np.prod(shape)).reshape(shape).astype(dtype)
+    return Sample(sample.choices, (x, *tuple(others)[1:]), sample.kwargs, None)
 
 
 @functools.cache

@@ -46,9 +46,10 @@ def sample_call(case: LossCase, sample: Sample) -> tuple[Array, dict[str, Array]
     if isinstance(named.get("dtype"), np.dtype):
         dtype = named["input"].dtype if named["input"].dtype.kind == "f" else np.dtype(np.float32)
         named["dtype"] = torch.float64 if named["dtype"] == np.float64 else torch.float32
+    integers = {"targets", "input_lengths", "target_lengths"} | ({"target"} if indices else set())
     for name, value in named.items():
-        if isinstance(value, np.ndarray):
-            named[name] = tensor(value, np.int64 if indices and name == "target" else dtype)
+        if isinstance(value, np.ndarray | np.integer):
+            named[name] = tensor(value, np.int64 if name in integers else dtype)
     for name in answer.grads:
         named[name].requires_grad_(True)
     with warnings.catch_warnings():
@@ -90,6 +91,7 @@ def outcome(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], wrt: tu
 
 def _gradients(name: str, positional: list[Any], named: dict[str, Any], wrt: tuple[str, ...]) -> dict[str, Any]:
     where: dict[str, tuple[Any, Any]] = {
+        "log_probs": (positional, 0),
         "input": (positional, 0),
         "target": (positional, 1),
         "weight": (named, "weight"),

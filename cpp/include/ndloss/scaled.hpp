@@ -2,7 +2,7 @@
 ///
 /// What the recursions of sequence losses add and multiply. Next to logarithms, which torch adds there, they need no
 /// exponential and no logarithm at a step, and lose a rounding where a logarithm loses one of its own size. Straight lines, as
-/// in math.hpp. The exponent is a floating number, so that it neither wraps nor ends: a log-probability of -1e30 is a number.
+/// in `math.hpp`. The exponent is a floating number, so that it neither wraps nor ends: a log-probability of -1e30 is a number.
 #pragma once
 
 #include <limits>
