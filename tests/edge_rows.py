@@ -4,10 +4,10 @@ The edge tables and "Seen" examples of SEMANTICS.md for the losses there are, as
 
 from __future__ import annotations
 
+from rows import refused, warned
 from rows.activations import ACTIVATIONS
 from rows.binary import BINARY, MULTI_LABEL
 from rows.classes import CROSS_ENTROPY, NEGATIVE_LOG
-from rows import refused, warned
 from rows.refused import ConstructorRow, ErrorRow, GradientRow
 from rows.regression import SQUARES
 from rows.row import EdgeRow, WarningRow

@@ -56,7 +56,7 @@ def ctc_loss(
 ) -> Answer:
     batched = np.ndim(log_probs) == 3
     x = wide(log_probs) if batched else wide(log_probs)[:, None]
-    frames, samples, classes = x.shape
+    frames, samples, _ = x.shape
     inputs, lengths = (np.atleast_1d(np.asarray(v)).astype(np.int64) for v in (input_lengths, target_lengths))
     extended = extended_labels(targets, lengths, blank)
     states = np.arange(extended.shape[1])

@@ -23,7 +23,8 @@ def drawn(case: LossCase, dtype: str, seed: int = SEEDS[0]) -> list[Sample]:
 
 
 def floats_of(samples: list[Sample], position: int, dtype: str) -> np.ndarray[Any, Any]:
-    found = [s.args[position].ravel() for s in samples if s.args[position].dtype == dtype]
+    operands = (np.asarray(s.args[position]) for s in samples)
+    found = [a.ravel() for a in operands if a.dtype == dtype]
     return np.concatenate(found) if found else np.zeros(0)
 
 

@@ -27,13 +27,14 @@ def patterned(case: LossCase, sample: Sample, pattern: str) -> Sample:
         return sample
     x, *_ = case.rows(sample.args, slice(0, 1))
     shape, dtype = sample.args[0].shape, x.dtype
-    others = (np.broadcast_to(row, a.shape).copy() for row, a in zip(case.rows(sample.args, slice(-1, None)), sample.args, strict=True))
+    last = case.rows(sample.args, slice(-1, None))
+    others = [np.broadcast_to(row, a.shape).copy() for row, a in zip(last, sample.args, strict=True)]
     if pattern == "constant":
         x = np.broadcast_to(x, shape).copy()
     else:
         domain = case.domain[case.operands[0]]
         x = np.linspace(domain.low, domain.high, np.prod(shape)).reshape(shape).astype(dtype)
-    return Sample(sample.choices, (x, *tuple(others)[1:]), sample.kwargs, None)
+    return Sample(sample.choices, (x, *others[1:]), sample.kwargs, None)
 
 
 @functools.cache

@@ -64,7 +64,7 @@ class SequenceProblem:
         return _array.scalar(total.compute(self.reduction), self.dtype)
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
-        names, several = _check.argument_numbers(self.function, argnums, ("log_probs",), REASONS)
+        _, several = _check.argument_numbers(self.function, argnums, ("log_probs",), REASONS)
         factor, upstream = 1.0, []
         if self.reduction != "none":
             factor = _check.scalar_grad_output(self.function, grad_output)

@@ -133,7 +133,9 @@ SEQUENCE_ERRORS = [
         differs="0.5",
     ),
     *(
-        ErrorRow("6 D6", title, CTC, (TWO, y, LENGTHS, LENGTHS), IndexError, (place, "outside [0, 4)", "out of bounds"), differs="D6")
+        ErrorRow(
+            "6 D6", title, CTC, (TWO, y, LENGTHS, LENGTHS), IndexError, (place, "outside [0, 4)", "out of bounds"), differs="D6"
+        )
         for title, y, place in (
             ("label C", [[1, 2], [4, 1]], "targets[1, 0] is 4"),
             ("label -1", [[1, -1], [4, 1]], "targets[0, 1] is -1"),

@@ -56,7 +56,7 @@ struct CTCLoss {
   /// alpha beta / total, at most 1; `total` is normalized and `reciprocal` that of its mantissa.
   template <class V>
   NDLOSS_INLINE static V occupancy(const Number<V>& alpha, const Number<V>& beta, V total_exponent, V reciprocal) {
-    return aligned(Number<V>{alpha.mantissa * beta.mantissa * reciprocal, alpha.exponent + beta.exponent}, total_exponent);
+    return unscaled(Number<V>{alpha.mantissa * beta.mantissa * reciprocal, alpha.exponent + beta.exponent - total_exponent});
   }
 
   template <class V>
