@@ -14,12 +14,14 @@ import numpy as np
 
 import reference
 import reference_elementwise
+import reference_linear
+import reference_margins
+import reference_sequence
 import samples
 import samples_elementwise
-import reference_linear
 import samples_linear
-import reference_margins
 import samples_margins
+import samples_sequence
 from reference import Answer
 from samples import REDUCTIONS, Array, Choices, Sample
 
@@ -73,6 +75,10 @@ class LossCase:
     # the same for every operand of a sample by name, where kinks depend on several operands or on options
     kinks: Callable[[Sample], Mapping[str, Array]] | None = None
     bare: bool = True  # the class can be made without arguments
+    # the axis of the samples in every operand, where it is not the first; such a loss refuses a batch without samples
+    batch_axes: tuple[int, ...] = ()
+    # what the closed form assumes the first operand to come out of: it is the derivative for what goes in
+    slope_through: Callable[[Array], Array] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -80,6 +86,11 @@ class LossCase:
     @property
     def operands(self) -> tuple[str, ...]:
         return tuple(self.domain)
+
+    def rows(self, args: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
+        """Some samples of every operand."""
+        axes = self.batch_axes or (0,) * len(args)
+        return tuple(a[(slice(None),) * axis + (rows,)] for a, axis in zip(args, axes, strict=True))
 
     @property
     def is_loss(self) -> bool:
@@ -445,6 +456,26 @@ CASES: tuple[LossCase, ...] = (
         allowed=samples_margins.label_sets_allowed,
         distance_to_kink=samples_margins.label_set_ties,
         kink_radius=0.01,
+    ),
+    LossCase(
+        name="ctc_loss",
+        class_name="CTCLoss",
+        struct_name="CTCLoss",
+        reference=reference_sequence.ctc_loss,
+        axes=samples_sequence.CTC_AXES,
+        draw=samples_sequence.draw_ctc,
+        domain={
+            "log_probs": Domain(-20, 0),
+            "targets": CLASS_INDICES,
+            "input_lengths": Domain(0, samples_sequence.FRAMES, closed=True),
+            "target_lengths": Domain(0, samples_sequence.LABELS, closed=True),
+        },
+        differentiable=("log_probs",),
+        constructor=("blank", "reduction", "zero_infinity"),
+        batch=samples_sequence.batch_ctc,
+        allowed=samples_sequence.ctc_allowed,
+        batch_axes=(1, 0, 0, 0),
+        slope_through=samples_sequence.log_softmax,
     ),
 )
 CASE: dict[str, LossCase] = {case.name: case for case in CASES}

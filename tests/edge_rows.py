@@ -20,6 +20,7 @@ from rows.margins import MARGINS
 from rows.refused import ConstructorRow, ErrorRow, GradientRow
 from rows.regression import SQUARES
 from rows.row import EdgeRow, WarningRow
+from rows.sequence import SEQUENCE_CONSTRUCTORS, SEQUENCE_ERRORS, SEQUENCE_GRADIENTS, SEQUENCE_WARNINGS, SEQUENCES
 from rows.warned import BROADCAST_MEAN
 from rows.warned import WARNING_ROWS as WARNED
 
@@ -33,11 +34,17 @@ EDGE_ROWS: tuple[EdgeRow, ...] = (
     *ELEMENTWISE,
     *LINEAR_ROWS,
     *MARGINS,
+    *SEQUENCES,
 )
-WARNING_ROWS: tuple[WarningRow, ...] = (*WARNED, *ELEMENTWISE_WARNINGS)
-ERROR_ROWS: tuple[ErrorRow, ...] = (*refused.ERROR_ROWS, *ELEMENTWISE_ERRORS, *LINEAR_ERRORS)
-CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (*refused.CONSTRUCTOR_ROWS, *ELEMENTWISE_CONSTRUCTORS, *LINEAR_CONSTRUCTORS)
-GRADIENT_ROWS: tuple[GradientRow, ...] = (*refused.GRADIENT_ROWS, *ELEMENTWISE_GRADIENTS, *LINEAR_GRADIENTS)
+WARNING_ROWS: tuple[WarningRow, ...] = (*WARNED, *ELEMENTWISE_WARNINGS, *SEQUENCE_WARNINGS)
+ERROR_ROWS: tuple[ErrorRow, ...] = (*refused.ERROR_ROWS, *ELEMENTWISE_ERRORS, *LINEAR_ERRORS, *SEQUENCE_ERRORS)
+CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (
+    *refused.CONSTRUCTOR_ROWS,
+    *ELEMENTWISE_CONSTRUCTORS,
+    *LINEAR_CONSTRUCTORS,
+    *SEQUENCE_CONSTRUCTORS,
+)
+GRADIENT_ROWS: tuple[GradientRow, ...] = (*refused.GRADIENT_ROWS, *ELEMENTWISE_GRADIENTS, *LINEAR_GRADIENTS, *SEQUENCE_GRADIENTS)
 
 __all__ = [
     "BROADCAST_MEAN",

@@ -38,13 +38,21 @@ def kept(case: LossCase, sample: Sample) -> int:
     """Number of loss elements that are not ignored."""
     if case.name in ("cross_entropy", "nll_loss"):
         return int(np.count_nonzero(sample.args[1] != sample.kwargs.get("ignore_index", -100)))
+    if case.batch_axes:
+        return int(sample.args[0].shape[case.batch_axes[0]])
     return int(case.answer(sample, reduction="none").value.value.size)
 
 
-def accumulated(maker: Any, sample: Sample, chunks: list[slice]) -> Any:
+def feed(stream: Any, case: LossCase, sample: Sample, chunk: slice) -> None:
+    rows = case.rows(sample.args, chunk)
+    if rows[0].size or not case.batch_axes:
+        stream.update(*rows)
+
+
+def accumulated(case: LossCase, maker: Any, sample: Sample, chunks: list[slice]) -> Any:
     stream = maker.accumulator()
     for chunk in chunks:
-        stream.update(*(a[chunk] for a in sample.args))
+        feed(stream, case, sample, chunk)
     return stream
 
 
@@ -60,7 +68,7 @@ def test_sequential_updates_have_the_bits_of_the_whole(
     assert_within(whole, answer.value, "many")
     maker = criterion(case, sample)
     for chunks in cuts(rng, ROWS):
-        stream = accumulated(maker, sample, chunks)
+        stream = accumulated(case, maker, sample, chunks)
         assert bits(stream.compute()) == bits(whole), f"{len(chunks)} chunks"
         assert stream.count == kept(case, sample)
 
@@ -74,7 +82,7 @@ def test_merged_parts_give_the_whole(case: LossCase, dtype: str, reduction: str,
     whole = value(case, sample)
     maker = criterion(case, sample)
     for chunks in list(cuts(rng, ROWS))[2:]:
-        parts = [accumulated(maker, sample, [chunk]) for chunk in chunks]
+        parts = [accumulated(case, maker, sample, [chunk]) for chunk in chunks]
         for order in (parts, parts[::-1]):
             joined = maker.accumulator()
             for part in order:
@@ -88,11 +96,11 @@ def test_merged_parts_give_the_whole(case: LossCase, dtype: str, reduction: str,
 def test_merging_leaves_the_other_as_it_was(case: LossCase) -> None:
     sample, _ = batch(case.name, "float32", "mean")
     maker = criterion(case, sample)
-    one, other = (accumulated(maker, sample, [part]) for part in (slice(0, 100), slice(100, 300)))
+    one, other = (accumulated(case, maker, sample, [part]) for part in (slice(0, 100), slice(100, 300)))
     before = bits(other.compute()), other.count
     one.merge(other)
     assert (bits(other.compute()), other.count) == before
-    whole = Sample({}, tuple(a[:300] for a in sample.args), sample.kwargs, None)
+    whole = Sample({}, case.rows(sample.args, slice(300)), sample.kwargs, None)
     assert_within(one.compute(), case.answer(whole).value, "few")
 
 
@@ -101,9 +109,9 @@ def test_looking_at_the_result_changes_nothing(case: LossCase) -> None:
     sample, _ = batch(case.name, "float32", "mean")
     stream = criterion(case, sample).accumulator()
     for start in range(0, ROWS, 700):
-        stream.update(*(a[start : start + 700] for a in sample.args))
+        feed(stream, case, sample, slice(start, start + 700))
         assert bits(stream.compute()) == bits(stream.compute())
-        head = Sample({}, tuple(a[: start + 700] for a in sample.args), sample.kwargs, None)
+        head = Sample({}, case.rows(sample.args, slice(start + 700)), sample.kwargs, None)
         assert bits(stream.compute()) == bits(value(case, head))
 
 
@@ -118,7 +126,7 @@ def test_nothing_is_nan_for_mean_and_zero_for_sum(case: LossCase, reduction: str
 @pytest.mark.parametrize("case", LOSSES, ids=str)
 def test_reset_begins_again(case: LossCase) -> None:
     sample, answer = batch(case.name, "float64", "mean")
-    stream = accumulated(criterion(case, sample), sample, [slice(0, 77), slice(5, 900)])
+    stream = accumulated(case, criterion(case, sample), sample, [slice(0, 77), slice(5, 900)])
     stream.reset()
     assert stream.count == 0
     assert np.isnan(stream.compute())
@@ -134,22 +142,26 @@ def test_a_pickled_stream_goes_on_as_if_nothing_had_happened(case: LossCase, dty
     maker = criterion(case, sample)
     for cut in (0, 1, 333, ROWS):
         for copied in COPIES:
-            stream = accumulated(maker, sample, [slice(0, cut)])
+            stream = accumulated(case, maker, sample, [slice(0, cut)])
             twin = copied(stream)
-            twin.update(*(a[cut:] for a in sample.args))
+            feed(twin, case, sample, slice(cut, None))
             assert bits(twin.compute()) == bits(value(case, sample))
-            assert stream.count == kept(case, Sample({}, tuple(a[:cut] for a in sample.args), sample.kwargs, None))
+            assert stream.count == kept(case, Sample({}, case.rows(sample.args, slice(cut)), sample.kwargs, None))
     assert_within(value(case, sample), answer.value, "many")
 
 
 def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception], tuple[Any, ...]]]:
     """Chunks whose last row is what is wrong with them, so that all the others are read first."""
-    x, y = (np.array(a[:500]) for a in sample.args)
-    yield TypeError, (x.astype(complex), y)
+    x, y, *rest = (np.array(a) for a in case.rows(sample.args, slice(500)))
+    yield TypeError, (x.astype(complex), y, *rest)
     if case.name == "mse_loss":
         yield ValueError, (x, y[:, :2])
     else:
-        yield ValueError, (x, y[:-1])
+        yield ValueError, (x, y[:-1], *rest)
+    if case.name == "ctc_loss":
+        wrong, rest[1][-1] = y.copy(), 1
+        wrong[-1, 0] = x.shape[-1]
+        yield IndexError, (x, wrong, *rest)
     if case.name in ("cross_entropy", "nll_loss", "multi_margin_loss", "multilabel_margin_loss"):
         wrong = y.copy()
         wrong[-1] = x.shape[1]
@@ -165,12 +177,12 @@ def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception]
 def test_a_bad_chunk_leaves_the_state_as_it_was(case: LossCase) -> None:
     sample, _ = batch(case.name, "float32", "mean")
     for exception, chunk in bad_chunks(case, sample):
-        stream = accumulated(criterion(case, sample), sample, [slice(0, 777)])
+        stream = accumulated(case, criterion(case, sample), sample, [slice(0, 777)])
         before = bits(stream.compute()), stream.count
         with pytest.raises(exception):
             stream.update(*chunk)
         assert (bits(stream.compute()), stream.count) == before
-        stream.update(*(a[777:] for a in sample.args))
+        feed(stream, case, sample, slice(777, None))
         assert bits(stream.compute()) == bits(value(case, sample))
 
 
@@ -226,6 +238,6 @@ def test_chunks_with_inner_axes_are_split_along_the_batch(rng: np.random.Generat
     whole = value(case, sample)
     assert_within(whole, case.answer(sample).value, "few")
     for chunks in cuts(rng, 40):
-        stream = accumulated(criterion(case, sample), sample, chunks)
+        stream = accumulated(case, criterion(case, sample), sample, chunks)
         assert bits(stream.compute()) == bits(whole)
         assert stream.count == kept(case, sample)

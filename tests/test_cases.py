@@ -23,7 +23,8 @@ def drawn(case: LossCase, dtype: str, seed: int = SEEDS[0]) -> list[Sample]:
 
 
 def floats_of(samples: list[Sample], position: int, dtype: str) -> np.ndarray[Any, Any]:
-    found = [s.args[position].ravel() for s in samples if s.args[position].dtype == dtype]
+    operands = (np.asarray(s.args[position]) for s in samples)
+    found = [a.ravel() for a in operands if a.dtype == dtype]
     return np.concatenate(found) if found else np.zeros(0)
 
 
@@ -82,8 +83,8 @@ def test_inputs_are_spread_out(case: LossCase, dtype: str) -> None:
         values, seed = np.append(values, floats_of(drawn(case, dtype, seed), 0, dtype)), seed + 1
     assert len(np.unique(values)) > DISTINCT * len(values)
     # Every tenth of the middle half of the domain is met.
-    first = next(iter(case.domain.values()))
-    low, high = first.low, first.high
+    domain = case.domain[case.operands[0]]
+    low, high = domain.low, domain.high
     counts, _ = np.histogram(values, bins=10, range=((3 * low + high) / 4, (low + 3 * high) / 4))
     assert (counts > 0).all()
 
@@ -158,7 +159,8 @@ def test_the_same_seed_draws_the_same(case: LossCase) -> None:
 def test_batches_are_many_distinct_rows_with_terms_that_do_not_cancel(case: LossCase, dtype: str) -> None:
     assert case.batch is not None
     sample = case.batch(np.random.default_rng(SEEDS[0]), dtype, MANY)
-    assert all(len(a) == MANY for a in sample.args)
+    axes = case.batch_axes or (0,) * len(sample.args)
+    assert all(np.shape(a)[axis] == MANY for a, axis in zip(sample.args, axes, strict=True))
     assert set(sample.kwargs) <= set(case.constructor)
     assert len(np.unique(sample.args[0])) > DISTINCT * sample.args[0].size
     terms = case.answer(sample, reduction="none").value.value

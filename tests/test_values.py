@@ -25,14 +25,16 @@ def patterned(case: LossCase, sample: Sample, pattern: str) -> Sample:
     """A batch whose rows are all the first one, or whose inputs rise evenly through the domain."""
     if pattern == "random":
         return sample
-    x, *others = sample.args
-    others = [np.broadcast_to(other[-1:], other.shape).copy() for other in others]
+    x, *_ = case.rows(sample.args, slice(0, 1))
+    shape, dtype = sample.args[0].shape, x.dtype
+    last = case.rows(sample.args, slice(-1, None))
+    others = [np.broadcast_to(row, a.shape).copy() for row, a in zip(last, sample.args, strict=True)]
     if pattern == "constant":
-        x = np.broadcast_to(x[:1], x.shape).copy()
+        x = np.broadcast_to(x, shape).copy()
     else:
-        domain = next(iter(case.domain.values()))
-        x = np.linspace(domain.low, domain.high, x.size).reshape(x.shape).astype(x.dtype)
-    return Sample(sample.choices, (x, *others), sample.kwargs, None)
+        domain = case.domain[case.operands[0]]
+        x = np.linspace(domain.low, domain.high, np.prod(shape)).reshape(shape).astype(dtype)
+    return Sample(sample.choices, (x, *others[1:]), sample.kwargs, None)
 
 
 @functools.cache

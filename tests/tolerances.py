@@ -42,6 +42,9 @@ BATCHES = (1024, 5003)
 # Terms cancel where their magnitudes sum to more than the result; this much more is rounding of the oracle's own sums.
 CANCELS = 1 + 1e-12
 
+# Log-probabilities, labels and two lengths: what tells the call of a sequence loss from all others.
+SEQUENCE_OPERANDS = 4
+
 # A central difference with step h = STEP * max(1, |x|) misses by f''' h^2 / 6 and by rounding of f over h; both are
 # about this fraction of the size of value and slope (eps ** (2/3), with room for third derivatives of order ten).
 STEP = 6e-6
@@ -128,6 +131,8 @@ def magnitude(args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
         if value is not None:
             numbers = np.abs(np.asarray(value, float))
             size *= float(np.max(numbers[np.isfinite(numbers)], initial=1))
+    if len(args) == SEQUENCE_OPERANDS:
+        size *= len(args[0])  # the logarithms of all frames are added up
     return size
 
 

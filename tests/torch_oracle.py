@@ -47,9 +47,10 @@ def sample_call(case: LossCase, sample: Sample) -> tuple[Array, dict[str, Array]
     if isinstance(named.get("dtype"), np.dtype):
         dtype = named["input"].dtype if named["input"].dtype.kind == "f" else np.dtype(np.float32)
         named["dtype"] = torch.float64 if named["dtype"] == np.float64 else torch.float32
+    integers = {"targets", "input_lengths", "target_lengths"} | ({"target"} if indices else set())
     for name, value in named.items():
-        if isinstance(value, np.ndarray):
-            named[name] = tensor(value, np.int64 if indices and name == "target" else dtype)
+        if isinstance(value, np.ndarray | np.integer):
+            named[name] = tensor(value, np.int64 if name in integers else dtype)
     for name in answer.grads:
         named[name].requires_grad_(True)
     with warnings.catch_warnings():

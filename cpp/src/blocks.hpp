@@ -55,6 +55,13 @@ inline constexpr std::int64_t slice_blocks = 4096;
 /// Blocks that a thread takes at a time, at most; fewer where there are few, so that every thread has its share.
 inline constexpr std::int64_t task_blocks = 16;
 
+/// How the blocks of a call are handed out, `task` at most to a thread at a time. It decides when something happens, never what
+/// comes out.
+struct Grid {
+  std::int64_t slice = slice_blocks;
+  std::int64_t task = task_blocks;
+};
+
 /// Numbers for each thread's packed operands, aligned to cache lines, not initialised.
 class Scratch {
  public:
@@ -79,8 +86,9 @@ class Scratch {
 /// Runs body(block, thread, part) -> BadValue over `blocks` blocks and adds the parts to `total` in order. The result does not
 /// depend on the threads or their schedule. The body must not throw.
 template <class Body>
-Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body) {
-  const std::int64_t slice = std::min(blocks, slice_blocks);
+Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body,
+                          const Grid& grid = {}) {
+  const std::int64_t slice = std::min(blocks, grid.slice);
   std::vector<Part> parts(static_cast<std::size_t>(slice));
   std::vector<BadValue> bad(static_cast<std::size_t>(threads));
   for (std::int64_t first = 0; first < blocks; first += slice) {
@@ -88,7 +96,7 @@ Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, c
       interrupt.check();
     }
     const std::int64_t count = std::min(slice, blocks - first);
-    const std::int64_t each = threads == 1 ? count : std::clamp<std::int64_t>(count / (8 * threads), 1, task_blocks);
+    const std::int64_t each = threads == 1 ? count : std::clamp<std::int64_t>(count / (8 * threads), 1, grid.task);
     auto task = [&](std::int64_t index, int thread) {
       const std::int64_t begin = index * each;
       const std::int64_t end = std::min(begin + each, count);

@@ -5,6 +5,7 @@
 #include "ndloss/kernels_elementwise.hpp"
 #include "ndloss/losses.hpp"
 #include "pack_table.hpp"
+#include "sequence_table.hpp"
 #include "softmax_tile.hpp"
 #include "vector_tile.hpp"
 #include "weight_table.hpp"
@@ -39,6 +40,11 @@ struct MarginTables {
   LabelsInside inside;
 };
 
+struct SequenceTables {
+  SequenceTable<float> single;
+  SequenceTable<double> twice;
+};
+
 struct KernelTable {
   const char* name;
   const ElementwiseTable* elementwise;
@@ -47,6 +53,7 @@ struct KernelTable {
   const WeightTables* weight;
   const MarginTables* margin;
   const VectorTables* vectors;
+  const SequenceTables* sequence;
 };
 
 /// The table of the ISA in use.
@@ -67,6 +74,15 @@ const WeightTable<T>& active_weight() {
     return active_kernels().weight->single;
   } else {
     return active_kernels().weight->twice;
+  }
+}
+
+template <class T>
+const SequenceTable<T>& active_sequence() {
+  if constexpr (sizeof(T) == 4) {
+    return active_kernels().sequence->single;
+  } else {
+    return active_kernels().sequence->twice;
   }
 }
 

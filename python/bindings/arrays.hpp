@@ -59,6 +59,7 @@ void bind_elementwise(py::module_& m);
 void bind_plain(py::module_& m);
 void bind_rowwise(py::module_& m);
 void bind_runtime(py::module_& m);
+void bind_sequence(py::module_& m);
 void bind_vectors(py::module_& m);
 
 }  // namespace ndloss::binding

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   binding::bind_elementwise(m);
   binding::bind_rowwise(m);
   binding::bind_runtime(m);
+  binding::bind_sequence(m);
   binding::bind_plain(m);
   binding::bind_vectors(m);
 }

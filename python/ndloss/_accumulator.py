@@ -45,7 +45,8 @@ class Stream:
     stream: what it came to is moved to `done`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reduction: str) -> None:
+        self.reduction = reduction  # of the sums: a loss may be weighed for its mean
         self.done = _core.Accumulator()
         self.total = _core.Accumulator()
         self.tail: Piece | None = None
@@ -56,7 +57,7 @@ class Stream:
         """Adds a chunk; where it cannot be added, nothing has changed."""
         kind = chunk.stream_kind
         if self.kind is not None and self.kind != kind:
-            fresh = Stream()
+            fresh = Stream(self.reduction)
             fresh.feed(chunk)
             self.done, self.total, self.tail = self.finished(), fresh.total, fresh.tail
         else:
@@ -116,12 +117,12 @@ class LossAccumulator:
     def __init__(self, criterion: Loss, reduction: str) -> None:
         self.criterion = criterion
         self.reduction = reduction
-        self._stream = Stream()
+        self._stream = Stream(reduction)
         self._merged = _core.Accumulator()
         self._dtype: np.dtype[Any] | None = None
 
     def update(self, *operands: ArrayLike, **options: Any) -> None:
-        """Adds a chunk: the arguments of a call. If it is bad this raises, and the state is as it was."""
+        """Adds a chunk: what a call of the criterion takes. If it is bad this raises, and the state is as it was."""
         self.criterion(*operands, **options, _request=Feed(self._stream))
 
     def merge(self, other: LossAccumulator) -> None:
@@ -149,7 +150,7 @@ class LossAccumulator:
 
     def reset(self) -> None:
         """Forgets everything seen so far."""
-        self._stream = Stream()
+        self._stream = Stream(self.reduction)
         self._merged = _core.Accumulator()
         self._dtype = None
 

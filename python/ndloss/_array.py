@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -61,6 +61,12 @@ def scalar(value: float, dtype: np.dtype[Any]) -> np.floating[Any]:
     with np.errstate(all="ignore"):
         result: np.floating[Any] = np.float64(value).astype(dtype)
     return result
+
+
+def rounded(array: Array, dtype: np.dtype[Any], order: Literal["C", "K"] = "K") -> Array:
+    """The array in that dtype: itself if it has it, else a copy, without a warning where a number overflows."""
+    with np.errstate(all="ignore"):
+        return array.astype(dtype, order=order, copy=order == "C")
 
 
 def unboxed(array: Array) -> Any:

@@ -416,6 +416,70 @@ def bad_class(function: str, index: int, shape: tuple[int, ...], value: int, cla
     raise IndexError(f"{function}: {place} is {value}, outside [{lowest}, {classes}). Target {value} is out of bounds.")
 
 
+def lengths(function: str, argument: str, value: object, samples: int, largest: int | None) -> list[int]:
+    """One length for each sample, as integers that are nobody else's; a single sample's may be a number."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TypeError(f"{function}: {argument} must be array-like, got {type(value).__name__} ({error})") from None
+    if array.dtype.kind not in "iu" and (array.size or hasattr(value, "dtype")):
+        raise TypeError(f"{function}: {argument} must hold integers, got dtype {array.dtype} ({argument} must be integral)")
+    if array.shape != (samples,) and not (samples == 1 and array.shape == ()):
+        raise ValueError(
+            f"{function}: {argument} must have one element for each of {samples} samples, got shape {array.shape} "
+            f"({argument} must be of size batch_size)"
+        )
+    numbers: list[int] = array.ravel().tolist()
+    for index, number in enumerate(numbers):
+        place = _place(argument, index, array.shape)
+        if number < 0:
+            raise ValueError(
+                f"{function}: {place} is {number}, expected at least 0 "
+                f"(Expected {argument} to have value at least 0, but got value {number})"
+            )
+        if largest is not None and number > largest:
+            raise ValueError(
+                f"{function}: {place} is {number}, expected at most {largest}, the number of frames of log_probs "
+                f"(Expected {argument} to have value at most {largest}, but got value {number})"
+            )
+    return numbers
+
+
+def transcripts(function: str, targets: Array, target_lengths: Sequence[int]) -> Array:
+    """Labels of all samples: a row for each, or one after the other."""
+    if targets.dtype.kind not in "iub":
+        if targets.size == 0:
+            return targets.astype(np.int64)
+        raise TypeError(f"{function}: targets must hold labels (integers), got dtype {targets.dtype}")
+    if targets.ndim not in (1, 2):
+        raise ValueError(f"{function}: targets must have 1 or 2 dimensions, got shape {targets.shape}")
+    samples = len(target_lengths)
+    if targets.ndim == 1:
+        if len(targets) != sum(target_lengths):
+            raise ValueError(
+                f"{function}: targets must have {sum(target_lengths)} labels, the sum of target_lengths, got {len(targets)}"
+            )
+        return targets
+    if len(targets) != samples:
+        raise ValueError(f"{function}: targets must have one row for each of {samples} samples, got shape {targets.shape}")
+    if targets.shape[1] < max(target_lengths):
+        raise ValueError(
+            f"{function}: targets must have at least {max(target_lengths)} columns, the largest of target_lengths, "
+            f"got shape {targets.shape}"
+        )
+    return targets
+
+
+def bad_label(
+    function: str, targets: Array, target_lengths: Sequence[int], sample: int, place: int, value: int, classes: int
+) -> NoReturn:
+    if targets.ndim == 2:
+        where = f"targets[{sample}, {place}]"
+    else:
+        where = f"targets[{sum(target_lengths[:sample]) + place}], label {place} of sample {sample},"
+    raise IndexError(f"{function}: {where} is {value}, outside [0, {classes}). Target {value} is out of bounds.")
+
+
 def argument_numbers(
     function: str, argnums: object, names: Sequence[str], reasons: Mapping[str, str]
 ) -> tuple[tuple[str, ...], bool]:

@@ -12,6 +12,7 @@ compiler: str
 elementwise_block: int
 elementwise_names: tuple[str, ...]
 rowwise_names: tuple[str, ...]
+sequence_names: tuple[str, ...]
 
 class Accumulator:
     def __init__(self) -> None: ...
@@ -108,6 +109,23 @@ class VectorCall:
 
 def vector_block(features: int) -> int: ...
 def weighted_sum(weights: tuple[Array, ...], parts: tuple[Array, ...], out: Array) -> None: ...
+
+class SequenceCall:
+    def __init__(
+        self,
+        log_probs: Array,
+        targets: Array,
+        input_lengths: Sequence[int],
+        target_lengths: Sequence[int],
+        blank: int,
+        zero_infinity: bool,
+        threads: int,
+    ) -> None: ...
+    def accumulate(self, initial: Accumulator, by_length: bool) -> Accumulator: ...
+    def map(self, out: Array) -> Accumulator: ...
+    def gradients(
+        self, by_length: bool, factor: float, upstream: Sequence[float], grad: Array, value: Array | None
+    ) -> Accumulator: ...
 
 class Plain(Protocol):
     """A plain call of a loss by position, or None where it is not plain."""

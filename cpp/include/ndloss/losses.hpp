@@ -9,6 +9,7 @@
 #include "ndloss/losses/binary_cross_entropy_with_logits.hpp"
 #include "ndloss/losses/cosine_embedding.hpp"
 #include "ndloss/losses/cross_entropy.hpp"
+#include "ndloss/losses/ctc.hpp"
 #include "ndloss/losses/gaussian_nll.hpp"
 #include "ndloss/losses/hinge_embedding.hpp"
 #include "ndloss/losses/huber.hpp"
@@ -68,6 +69,10 @@ using RowLosses = TypeList<CrossEntropyLoss,     //
 using VectorLosses = TypeList<CosineEmbeddingLoss,  //
                               TripletMarginLoss     //
                               >;
+
+/// Losses of one sequence of frames at a time.
+using SequenceLosses = TypeList<CTCLoss  //
+                                >;
 
 template <class L, class List>
 struct IndexIn;

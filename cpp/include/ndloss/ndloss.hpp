@@ -6,6 +6,7 @@
 #include "ndloss/evaluate.hpp"
 #include "ndloss/isa.hpp"
 #include "ndloss/losses.hpp"
+#include "ndloss/sequence.hpp"
 #include "ndloss/threads.hpp"
 #include "ndloss/vectors.hpp"
 #include "ndloss/version.hpp"
