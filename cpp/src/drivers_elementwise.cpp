@@ -31,6 +31,15 @@ std::int64_t last_extent(const ArrayView& view) {
   return view.ndim > 0 ? view.shape[static_cast<std::size_t>(view.ndim - 1)] : 1;
 }
 
+/// The extents of all but the last dimension, multiplied.
+std::int64_t rows_of(const ArrayView& view) {
+  std::int64_t rows = 1;
+  for (int d = 0; d + 1 < view.ndim; ++d) {
+    rows *= view.shape[static_cast<std::size_t>(d)];
+  }
+  return rows;
+}
+
 /// sum / n in double-double.
 void divide(Accumulator& total, double n) {
   if (std::isfinite(total.sum) && n != 0) {
@@ -150,7 +159,8 @@ std::int64_t row_divisor(const ElementwiseCall& call) {
 
 /// Sums over rows for a loss that averages over its last axis.
 Accumulator in_rows(Accumulator total, const ElementwiseCall& call) {
-  if (call.loss.row_mean && !call.raw) {
+  const bool nothing = rows_of(*call.operands[0]) == 0;
+  if (call.loss.row_mean && !call.raw && !nothing) {
     per_row(total, last_extent(*call.operands[0]), row_divisor(call));
   }
   return total;
@@ -285,6 +295,7 @@ BadValue map_rows_as(const ElementwiseCall& call, const Output& value) {
                          block.value = terms;
                          BadValue bad;
                          double sum = 0;
+                         double lost = 0;
                          std::int64_t row = 0;
                          for (std::int64_t begin = first * classes; begin < (first + count) * classes; begin += block.size) {
                            operands.point(block, begin, std::min(block_size, (first + count) * classes - begin), numbers);
@@ -292,11 +303,13 @@ BadValue map_rows_as(const ElementwiseCall& call, const Output& value) {
                            // Whole rows, or a piece of one row that is longer than a block.
                            for (std::int64_t i = 0; i < block.size;) {
                              const std::int64_t n = std::min(block.size - i, (first + row + 1) * classes - (begin + i));
-                             sum += row_sum(terms + i, n);
+                             const math::Pair<double> both = math::two_sum(sum, row_sum(terms + i, n));
+                             sum = both.head;
+                             lost += both.tail;
                              i += n;
                              if (begin + i == (first + row + 1) * classes) {
-                               out[row++] = static_cast<T>(sum / divisor);
-                               sum = 0;
+                               out[row++] = static_cast<T>(math::joined(sum, lost) / divisor);
+                               sum = lost = 0;
                              }
                            }
                          }

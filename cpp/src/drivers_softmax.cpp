@@ -47,12 +47,16 @@ struct Shares {
     keep = static_cast<T>(1.0 - eps);
     add = static_cast<T>(share);
     per_class.resize(static_cast<std::size_t>(classes));
+    double lost = 0;
     for (std::size_t c = 0; c < per_class.size(); ++c) {
       const double weight = call.weight.empty() ? 1.0 : call.weight[c];
       const double coefficient = smoothed ? share * weight : weight;
       per_class[c] = static_cast<T>(coefficient);
-      shared += coefficient;
+      const math::Pair<double> sum = math::two_sum(shared, coefficient);
+      shared = sum.head;
+      lost += sum.tail;
     }
+    shared += lost;
   }
 };
 
@@ -108,6 +112,9 @@ class SoftmaxDriver {
     const std::int64_t classes = base_.walk.classes();
     const std::int64_t logits = rows * std::max<std::int64_t>(classes, 1);
     const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(logits) * logit_cost), base_.call.threads);
+    if (classes == 0 && base_.call.probabilities != nullptr) {
+      return rows_of_nothing(rows);
+    }
     if (classes > parallel_row) {
       return run_rows_in_segments(threads);
     }
@@ -133,6 +140,16 @@ class SoftmaxDriver {
   }
 
  private:
+  /// A row without classes has no terms: 0, and nothing to divide by in a mean.
+  [[nodiscard]] Accumulator rows_of_nothing(std::int64_t rows) const {
+    if (value_.wanted()) {
+      std::fill_n(static_cast<char*>(value_.data), value_.size * item_size(value_.dtype), char{0});
+    }
+    Accumulator total = base_.call.initial;
+    total.count += rows;
+    return total;
+  }
+
   [[nodiscard]] std::int64_t tile_height() const { return rows_per_tile(base_.walk.classes()); }
 
   /// Numbers of one array's tile in scratch.

@@ -43,7 +43,10 @@ int environment_threads() {
     const char* text = std::getenv("NDLOSS_NUM_THREADS");
     int value = 0;
     if (text != nullptr) {
-      std::from_chars(text, text + std::strlen(text), value);
+      const char* end = text + std::strlen(text);
+      if (const auto read = std::from_chars(text, end, value); read.ptr != end || read.ec != std::errc()) {
+        return 0;
+      }
     }
     return std::max(value, 0);
   }();

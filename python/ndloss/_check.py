@@ -251,6 +251,53 @@ def cpu(function: str, device: object) -> None:
         raise ValueError(f"{function}: device must be None or 'cpu', got {device!r}")
 
 
+def flag(function: str, argument: str, value: object) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{function}: {argument} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def one_of(function: str, argument: str, value: object, names: Sequence[str]) -> str:
+    if value not in names:
+        raise ValueError(f"{function}: {argument} must be one of {', '.join(map(repr, names))}, got {value!r}")
+    return str(value)
+
+
+def result_dtype(function: str, value: object) -> np.dtype[Any] | None:
+    """The floating dtype that is asked for, if one is."""
+    if value is None:
+        return None
+    try:
+        dtype = np.dtype(value)  # type: ignore[call-overload]
+    except TypeError:
+        raise TypeError(f"{function}: dtype must be a floating dtype, got {value!r}") from None
+    if dtype.kind != "f" or dtype.itemsize > 8:
+        raise TypeError(f"{function}: dtype must be float16, float32 or float64, got {dtype}")
+    native: np.dtype[Any] = dtype.newbyteorder("=")
+    return native
+
+
+def mask(function: str, array: Array | None) -> Array | None:
+    """A mask holds truth: True keeps an element."""
+    if array is not None and array.dtype.kind not in "biu":
+        raise TypeError(f"{function}: mask must be bool (True keeps an element, False leaves it out), got dtype {array.dtype}")
+    return array
+
+
+def loss_shaped(function: str, argument: str, array: Array, shape: tuple[int, ...]) -> Array:
+    """The array, broadcast to the shape of the unreduced loss by NumPy's rule."""
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        hint = ""
+        if array.ndim == 1 and len(shape) > 1 and array.shape[0] == shape[0]:
+            index = ", ".join([":", *["None"] * (len(shape) - 1)])
+            hint = f"; one for each sample is {argument}[{index}]"
+        raise ValueError(
+            f"{function}: {argument} must broadcast to the shape {shape} of the unreduced loss, got {array.shape}{hint}"
+        ) from None
+
+
 def same_shape(function: str, input: Array, target: Array) -> None:
     if input.shape != target.shape:
         raise ValueError(
@@ -520,9 +567,7 @@ def scalar_grad_output(function: str, value: object) -> float:
     """grad_output of a reduced loss."""
     if value is None:
         return 1.0
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "fiub":
-        raise ValueError(
-            f"{function}: grad_output must be a number for a reduced loss, got shape {array.shape} and dtype {array.dtype}"
-        )
+    array, _ = _array.as_array(function, "grad_output", value)
+    if array.size != 1:
+        raise ValueError(f"{function}: grad_output must be one number for a reduced loss, got shape {array.shape}")
     return float(array.reshape(())[()])

@@ -11,6 +11,7 @@ from ndloss import _array, _check, _core
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
+    from ndloss._options import Settings
     from ndloss._typing import Array
 
 Operand = tuple["Array", bool]
@@ -36,7 +37,7 @@ class ElementwiseProblem:
     operands: dict[str, Operand]
     shape: tuple[int, ...]
     reduction: str
-    threads: int
+    settings: Settings
     parameters: list[float] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     typed_constants: dict[str, Operand] = field(default_factory=dict)  # that take part in the result's dtype
@@ -62,7 +63,9 @@ class ElementwiseProblem:
             self.repeats = max(int(np.prod(self.shape, dtype=np.int64)) // max(self.weight.size, 1), 1)
 
     def _call(self, arrays: tuple[Array, ...], weights: Array | None) -> _core.ElementwiseCall:
-        return _core.ElementwiseCall(self.core, self.parameters, arrays, weights, self.twice, self.threads, self.row_divisor)
+        return _core.ElementwiseCall(
+            self.core, self.parameters, arrays, weights, self.twice, self.settings.threads, self.row_divisor
+        )
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -74,7 +77,7 @@ class ElementwiseProblem:
             argument = (*self.operands, *self.constants)[operand]
             own = self.operands[argument][0] if argument in self.operands else self.constants[argument]
             place = np.broadcast_to(np.arange(own.size).reshape(own.shape), self.shape).flat[index]
-            given = self.given_shapes[argument] if argument in self.given_shapes else own.shape
+            given: tuple[int, ...] = self.given_shapes.get(argument, own.shape)
             _check.bad_number(self.function, argument, int(place), given, _core.double_of_bits(value), self.domain)
 
     def _reduced(self, total: _core.Accumulator) -> Any:
@@ -178,7 +181,7 @@ class ElementwiseProblem:
             self.core,
             tuple(self.parameters),
             self.dtype,
-            self.threads,
+            self.settings.threads,
             self.row_divisor,
             classes,
             self.weights is not None,

@@ -13,6 +13,7 @@ from ndloss import _array, _check, _core
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
+    from ndloss._options import Settings
     from ndloss._typing import Array
 
 Operand = tuple["Array", bool]
@@ -34,7 +35,7 @@ class LinearProblem:
     linear_weight: Operand  # (C, d1, ..., dK, in)
     linear_bias: Operand | None
     reduction: str
-    threads: int
+    settings: Settings
     labels: Array | None = None
     probabilities: Operand | None = None
     weight: Array | None = None
@@ -107,7 +108,7 @@ class LinearProblem:
             probabilities = self.probabilities[0].reshape(self.logits_shape)[start:stop]
         return _core.RowCall(
             "cross_entropy", logits, 1, labels, probabilities, self.weights, self.ignore_index, self.label_smoothing,
-            self.twice, self.threads,
+            self.twice, self.settings.threads,
         )  # fmt: skip
 
     def _raise_if_bad(self, total: _core.Accumulator, start: int) -> _core.Accumulator:

@@ -11,6 +11,7 @@ from ndloss import _array, _check, _core
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
+    from ndloss._options import Settings
     from ndloss._typing import Array
 
 Operand = tuple["Array", bool]
@@ -28,7 +29,7 @@ class RowProblem:
     input: Operand
     axis: int
     reduction: str
-    threads: int
+    settings: Settings
     labels: Array | None = None
     probabilities: Operand | None = None
     weight: Array | None = None
@@ -65,7 +66,7 @@ class RowProblem:
     def _call(self, input: Array, axis: int, labels: Array | None, probabilities: Array | None) -> _core.RowCall:
         return _core.RowCall(
             self.function, input, axis, labels, probabilities, self.weights, self.ignore_index, self.label_smoothing,
-            self.twice, self.threads, self.label_sets, self.p, self.margin,
+            self.twice, self.settings.threads, self.label_sets, self.p, self.margin,
         )  # fmt: skip
 
     def _raise_if_bad(self, total: _core.Accumulator) -> _core.Accumulator:
@@ -132,7 +133,7 @@ class RowProblem:
     @property
     def stream_kind(self) -> RowKind:
         return RowKind(
-            self.function, self.dtype, self.threads, self.classes,
+            self.function, self.dtype, self.settings.threads, self.classes,
             "labels" if self.labels is not None else "probabilities" if self.label_sets is None else "label_sets",
             tuple(self.weights), self.ignore_index, self.label_smoothing, self.p, self.margin,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from ndloss import _array, _check, _core
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
+    from ndloss._options import Settings
     from ndloss._typing import Array
 
 Operand = tuple["Array", bool]
@@ -28,7 +29,7 @@ class SequenceProblem:
     blank: int
     zero_infinity: bool
     reduction: str
-    threads: int
+    settings: Settings
 
     def __post_init__(self) -> None:
         array, _ = self.log_probs
@@ -44,7 +45,7 @@ class SequenceProblem:
             self.target_lengths,
             self.blank,
             self.zero_infinity,
-            self.threads,
+            self.settings.threads,
         )
 
     def _raise_if_bad(self, total: _core.Accumulator) -> _core.Accumulator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,21 @@ FloatArray: TypeAlias = "np.ndarray[Any, np.dtype[np.floating[Any]]]"
 FloatScalar: TypeAlias = "np.floating[Any]"
 
 
-class LossOptions(TypedDict, total=False):
+class Policy(TypedDict, total=False):
+    """What every loss and every criterion takes by keyword."""
+
+    dtype: npt.DTypeLike
+    empty: Literal["nan", "zero", "raise"]
+    broadcast: bool
+    validate: bool
+
+
+class LossOptions(Policy, total=False):
     """What every loss takes by keyword."""
 
+    sample_weight: ArrayLike | None
+    mask: ArrayLike | None
+    out: Any
+    return_divisor: bool
     num_threads: int | None
     _request: Request

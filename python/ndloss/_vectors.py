@@ -11,6 +11,7 @@ from ndloss import _array, _check, _core
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
+    from ndloss._options import Settings
     from ndloss._typing import Array
 
 Operand = tuple["Array", bool]
@@ -46,7 +47,7 @@ class VectorProblem:
     operands: dict[str, Operand]
     shape: tuple[int, ...]
     reduction: str
-    threads: int
+    settings: Settings
     label: Array | None = None
     axis: int = -1
     keepdims: bool = False
@@ -57,10 +58,10 @@ class VectorProblem:
         axis = self.axis % len(self.shape)
         self.rows = self.shape[:axis] + self.shape[axis + 1 :]
         self.features = self.shape[axis]
-        self.output_shape = self.shape[:axis] + (1,) + self.shape[axis + 1 :] if self.keepdims else self.rows
+        self.output_shape = (*self.shape[:axis], 1, *self.shape[axis + 1 :]) if self.keepdims else self.rows
         self.arrays = tuple(self._features_last(array) for array, _ in self.operands.values())
         self.labels = None if self.label is None else np.broadcast_to(self.label, self.rows)
-        self.call = self.loss.call(self.arrays, self.labels, self.twice, self.threads)
+        self.call = self.loss.call(self.arrays, self.labels, self.twice, self.settings.threads)
 
     def _features_last(self, array: Array) -> Array:
         if array.shape != self.shape:
@@ -111,7 +112,7 @@ class VectorProblem:
 
     @property
     def stream_kind(self) -> VectorKind:
-        return VectorKind(self.loss, self.dtype, self.threads, self.features, self.label is not None)
+        return VectorKind(self.loss, self.dtype, self.settings.threads, self.features, self.label is not None)
 
     @property
     def stream_units(self) -> int:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ndloss import _array, _check, _core
 from ndloss._doc import documented
 from ndloss._loss import Differentiable, differentiable
-from ndloss._options import loss_options
+from ndloss._options import activation_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -70,7 +70,7 @@ class ActivationProblem:
 
 
 def _elementwise(function: str, input: ArrayLike, options: Any) -> Any:
-    threads, request = loss_options(function, options)
+    threads, request = activation_options(function, options)
     x, weak = _array.as_array(function, "input", input)
     dtype = _array.result_dtype((x, weak))
     return request(ActivationProblem(function, x, dtype, _array.gradient_dtype(x, weak, dtype), threads))
@@ -97,7 +97,7 @@ def _implicit_dim(function: str, ndim: int) -> int:
 
 
 def _along(function: str, input: ArrayLike, dim: int | None, axis: int | None, dtype: npt.DTypeLike | None, options: Any) -> Any:
-    threads, request = loss_options(function, options)
+    threads, request = activation_options(function, options)
     x, weak = _array.as_array(function, "input", input)
     if axis is not None:
         if dim is not None:

@@ -67,7 +67,7 @@ def binary_cross_entropy(
         if plain is not None:
             return plain
     function = "binary_cross_entropy"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
@@ -76,7 +76,7 @@ def binary_cross_entropy(
     if weights is not None:
         _check.broadcasts_to(function, "weight", weights, y.shape, "target")
     operands = {"input": (x, x_weak), "target": (y, y_weak)}
-    return request(ElementwiseProblem(function, function, operands, x.shape, reduction, threads, weight=weights, domain="[0, 1]"))
+    return request(ElementwiseProblem(function, function, operands, x.shape, reduction, settings, weight=weights, domain="[0, 1]"))
 
 
 @documented
@@ -187,7 +187,7 @@ def binary_cross_entropy_with_logits(
         if plain is not None:
             return plain
     function = "binary_cross_entropy_with_logits"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
@@ -202,7 +202,7 @@ def binary_cross_entropy_with_logits(
         constants["pos_weight"] = _check.broadcasts_to(function, "pos_weight", positive, x.shape, "input")
         core = "binary_cross_entropy_with_logits_pos_weight"
     operands = {"input": (x, x_weak), "target": (y, y_weak)}
-    problem = ElementwiseProblem(function, core, operands, x.shape, reduction, threads, constants=constants, weight=weights)
+    problem = ElementwiseProblem(function, core, operands, x.shape, reduction, settings, constants=constants, weight=weights)
     return request(problem)
 
 
@@ -319,7 +319,7 @@ def multilabel_soft_margin_loss(
         if plain is not None:
             return plain
     function = "multilabel_soft_margin_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
@@ -330,7 +330,7 @@ def multilabel_soft_margin_loss(
     shape = _check.broadcast_shape(function, **arrays)
     operands = {"input": (x, x_weak), "target": (y, y_weak)}
     problem = ElementwiseProblem(
-        function, function, operands, shape, reduction, threads, weight=weights, weight_differentiable=True,
+        function, function, operands, shape, reduction, settings, weight=weights, weight_differentiable=True,
         row_mean=True, row_divisor=x.shape[-1],
     )  # fmt: skip
     return request(problem)
@@ -438,7 +438,7 @@ def soft_margin_loss(
         if plain is not None:
             return plain
     function = "soft_margin_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
@@ -449,7 +449,7 @@ def soft_margin_loss(
         {"input": (x, x_weak)},
         x.shape,
         reduction,
-        threads,
+        settings,
         typed_constants={"target": (y, y_weak)},
     )
     return request(problem)

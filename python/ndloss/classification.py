@@ -69,7 +69,7 @@ def cross_entropy(
         if plain is not None:
             return plain
     function = "cross_entropy"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     ignored = _check.ignore_index(function, ignore_index)
     smoothing = _check.label_smoothing(function, label_smoothing)
@@ -93,7 +93,7 @@ def cross_entropy(
             (x, x_weak),
             axis,
             reduction,
-            threads,
+            settings,
             probabilities=(y, y_weak),
             weight=weights,
             label_smoothing=smoothing,
@@ -105,7 +105,7 @@ def cross_entropy(
         (x, x_weak),
         axis,
         reduction,
-        threads,
+        settings,
         labels=y,
         weight=weights,
         ignore_index=ignored,
@@ -246,7 +246,7 @@ def nll_loss(
         if plain is not None:
             return plain
     function = "nll_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     ignored = _check.ignore_index(function, ignore_index)
     x, x_weak = _array.as_array(function, "input", input)
@@ -254,7 +254,7 @@ def nll_loss(
     weights = _array.optional(function, "weight", weight)
     _check.class_indices(function, x, y)
     axis = 1 if x.ndim > 1 else 0
-    return request(RowProblem(function, (x, x_weak), axis, reduction, threads, labels=y, weight=weights, ignore_index=ignored))
+    return request(RowProblem(function, (x, x_weak), axis, reduction, settings, labels=y, weight=weights, ignore_index=ignored))
 
 
 @documented

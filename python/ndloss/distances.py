@@ -18,7 +18,7 @@ __all__ = ["cosine_similarity", "pairwise_distance"]
 
 
 def _distance(function: str, x1: ArrayLike, x2: ArrayLike, loss: VectorLoss, dim: int, keepdim: bool, options: Any) -> Any:
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     a, a_weak = _array.as_array(function, "x1", x1)
     b, b_weak = _array.as_array(function, "x2", x2)
     shape = _check.broadcast_shape(function, x1=a, x2=b) or (1,)
@@ -33,7 +33,7 @@ def _distance(function: str, x1: ArrayLike, x2: ArrayLike, loss: VectorLoss, dim
             operands,
             shape,
             "none",
-            threads,
+            settings,
             axis=-1 if axis == len(shape) - 1 else axis,
             keepdims=kept,
         )

@@ -77,7 +77,7 @@ def kl_div(
         if plain is not None:
             return plain
     function = "kl_div"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     by_batch = reduction == "batchmean"
     reduction = _check.legacy_reduction(size_average, reduce, reduction)
     reduction = _check.reduction(function, reduction, batchmean=True)
@@ -93,7 +93,7 @@ def kl_div(
     elif by_batch:
         weight = np.broadcast_to(np.float64(1 / batch if batch else np.nan), shape)  # torch divides by the batch in any case
     core = "kl_div_log_target" if log_target else "kl_div"
-    problem = ElementwiseProblem(function, core, operands, shape, reduction, threads, repeats=repeats, weight=weight)
+    problem = ElementwiseProblem(function, core, operands, shape, reduction, settings, repeats=repeats, weight=weight)
     return request(problem)
 
 
@@ -231,10 +231,10 @@ def poisson_nll_loss(
         plain = getattr(_core, core)(input, target, reduction, shift)
         if plain is not None:
             return plain
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
     operands, shape = broadcast_operands(function, input=input, target=target)
-    return request(ElementwiseProblem(function, core, operands, shape, reduction, threads, [shift]))
+    return request(ElementwiseProblem(function, core, operands, shape, reduction, settings, [shift]))
 
 
 @documented
@@ -355,7 +355,7 @@ def gaussian_nll_loss(
         plain = _core.gaussian_nll_loss(input, target, var, reduction, *parameters)
         if plain is not None:
             return plain
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, reduction, elementwise_mean=False)
     x = _array.as_array(function, "input", input)
     y = _array.as_array(function, "target", target)
@@ -370,7 +370,7 @@ def gaussian_nll_loss(
         operands,
         shape,
         reduction,
-        threads,
+        settings,
         parameters,
         given_shapes={"var": given.shape},
         domain="[0, inf]",

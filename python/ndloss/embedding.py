@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ndloss._accumulator import Stream
+    from ndloss._options import Settings
     from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
 
 __all__ = [
@@ -72,7 +73,7 @@ def cosine_embedding_loss(
 ) -> Any:
     """Cosine embedding loss. See `CosineEmbeddingLoss`."""
     function = "cosine_embedding_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     loss = VectorLoss("cosine_embedding", "cosine", margin=_check.number(function, "margin", margin))
     x1, x1_weak = _array.as_array(function, "input1", input1)
@@ -80,7 +81,7 @@ def cosine_embedding_loss(
     y, _ = _array.as_array(function, "target", target)
     shape = _check.one_label_per_vector(function, x1, x2, y)
     operands = {"input1": (x1, x1_weak), "input2": (x2, x2_weak)}
-    return request(VectorProblem(function, loss, operands, shape, reduction, threads, label=y))
+    return request(VectorProblem(function, loss, operands, shape, reduction, settings, label=y))
 
 
 @documented
@@ -170,7 +171,7 @@ class DistanceProblem:
     distances: tuple[tuple[Array, Array | None, Array | None], ...]
     margin: float
     reduction: str
-    threads: int
+    settings: Settings
 
     PAIRS = (("anchor", "positive"), ("anchor", "negative"), ("positive", "negative"))
 
@@ -178,7 +179,7 @@ class DistanceProblem:
         named = {"-".join(pair): (d[0], False) for pair, d in zip(self.PAIRS, self.distances, strict=False)}
         shape = _check.broadcast_shape(self.function, **{name: array for name, (array, _) in named.items()})
         core = "triplet_margin_of_swapped_distances" if len(named) == 3 else "triplet_margin_of_distances"
-        self.outer = ElementwiseProblem(self.function, core, named, shape, self.reduction, self.threads, parameters=[self.margin])
+        self.outer = ElementwiseProblem(self.function, core, named, shape, self.reduction, self.settings, parameters=[self.margin])
 
     def value(self) -> Any:
         return self.outer.value()
@@ -230,7 +231,7 @@ def _vectors(function: str, anchor: ArrayLike, positive: ArrayLike, negative: Ar
     return operands
 
 
-def _triplet(function: str, operands: dict[str, tuple[Array, bool]], loss: VectorLoss, reduction: str, threads: int) -> Any:
+def _triplet(function: str, operands: dict[str, tuple[Array, bool]], loss: VectorLoss, reduction: str, settings: Settings) -> Any:
     """The problem of a distance that the core knows."""
     arrays = {name: array for name, (array, _) in operands.items()}
     shape = _check.broadcast_shape(function, **arrays) or (1,)
@@ -243,11 +244,11 @@ def _triplet(function: str, operands: dict[str, tuple[Array, bool]], loss: Vecto
             pair = {"x1": (x, False), "x2": (y, False)}
             both = np.broadcast_shapes(x.shape, y.shape)
             whole = {name: (np.broadcast_to(array, both), weak) for name, (array, weak) in pair.items()}
-            d, (dx, dy) = VectorProblem(function, inner, whole, both, "none", threads).value_and_grad((0, 1), None)
+            d, (dx, dy) = VectorProblem(function, inner, whole, both, "none", settings).value_and_grad((0, 1), None)
             return d, dx, dy
 
-        return _of_distances(function, operands, distance, loss.margin, loss.swap, reduction, threads)
-    return VectorProblem(function, loss, operands, shape, reduction, threads)
+        return _of_distances(function, operands, distance, loss.margin, loss.swap, reduction, settings)
+    return VectorProblem(function, loss, operands, shape, reduction, settings)
 
 
 def _of_distances(
@@ -257,11 +258,11 @@ def _of_distances(
     margin: float,
     swap: bool,
     reduction: str,
-    threads: int,
+    settings: Settings,
 ) -> DistanceProblem:
     pairs = DistanceProblem.PAIRS if swap else DistanceProblem.PAIRS[:2]
     found = tuple(_check.distance_and_slopes(function, distance(operands[x][0], operands[y][0])) for x, y in pairs)
-    return DistanceProblem(function, operands, found, margin, reduction, threads)
+    return DistanceProblem(function, operands, found, margin, reduction, settings)
 
 
 @overload
@@ -309,7 +310,7 @@ def triplet_margin_loss(
 ) -> Any:
     """Triplet margin loss. See `TripletMarginLoss`."""
     function = "triplet_margin_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     loss = VectorLoss(
         "triplet",
@@ -318,7 +319,7 @@ def triplet_margin_loss(
         eps=_check.number(function, "eps", eps),
         swap=bool(swap),
     )
-    return request(_triplet(function, _vectors(function, anchor, positive, negative), loss, reduction, threads))
+    return request(_triplet(function, _vectors(function, anchor, positive, negative), loss, reduction, settings))
 
 
 @documented
@@ -455,16 +456,16 @@ def triplet_margin_with_distance_loss(
 ) -> Any:
     """Triplet margin loss with any distance. See `TripletMarginWithDistanceLoss`."""
     function = "triplet_margin_with_distance_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, reduction, elementwise_mean=False)
     margin = _check.positive_margin(function, margin)
     distance = _check.distance_function(function, distance_function, tuple(DISTANCES))
     operands = _vectors(function, anchor, positive, negative)
     if callable(distance):
-        return request(_of_distances(function, operands, distance, margin, bool(swap), reduction, threads))
+        return request(_of_distances(function, operands, distance, margin, bool(swap), reduction, settings))
     named = DISTANCES[distance]
     loss = VectorLoss("triplet", named.family, margin, named.p, named.eps, bool(swap))
-    return request(_triplet(function, operands, loss, reduction, threads))
+    return request(_triplet(function, operands, loss, reduction, settings))
 
 
 @documented

@@ -107,7 +107,7 @@ def linear_cross_entropy(
     **call: Any,
 ) -> Any:
     """Cross entropy of ``input @ linear_weight.T + linear_bias``. See `LinearCrossEntropyLoss`."""
-    threads, request = loss_options(FUNCTION, call)
+    settings, request = loss_options(FUNCTION, call)
     reduction = _check.reduction(FUNCTION, reduction)
     ignored = None if ignore_index is None else _check.ignore_index(FUNCTION, ignore_index)
     smoothing = _check.label_smoothing(FUNCTION, label_smoothing)
@@ -125,7 +125,7 @@ def linear_cross_entropy(
             matrix,
             bias,
             reduction,
-            threads,
+            settings,
             labels=None if probable else y,
             probabilities=(y, y_weak) if probable else None,
             weight=_array.optional(FUNCTION, "weight", weight),

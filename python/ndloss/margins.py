@@ -69,7 +69,7 @@ def multi_margin_loss(
         if plain is not None:
             return plain
     function = "multi_margin_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     power = _check.hinge_power(function, p)
     width = _check.number(function, "margin", margin)
@@ -80,7 +80,7 @@ def multi_margin_loss(
     _check.margin_labels(function, x, y)
     axis = 1 if x.ndim > 1 else 0
     return request(
-        RowProblem(function, (x, x_weak), axis, reduction, threads, labels=y, weight=weights, p=power, margin=width, shape=y.shape)
+        RowProblem(function, (x, x_weak), axis, reduction, settings, labels=y, weight=weights, p=power, margin=width, shape=y.shape)
     )
 
 
@@ -200,14 +200,14 @@ def multilabel_margin_loss(
         if plain is not None:
             return plain
     function = "multilabel_margin_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     x, x_weak = _array.as_array(function, "input", input)
     y, _ = _array.as_array(function, "target", target)
     _check.margin_rows(function, x)
     _check.margin_label_sets(function, x, y)
     axis = 1 if x.ndim > 1 else 0
-    return request(RowProblem(function, (x, x_weak), axis, reduction, threads, label_sets=y))
+    return request(RowProblem(function, (x, x_weak), axis, reduction, settings, label_sets=y))
 
 
 @documented

@@ -62,11 +62,11 @@ def margin_ranking_loss(
         plain = _core.margin_ranking_loss(input1, input2, target, reduction, wanted)
         if plain is not None:
             return plain
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     operands, shape = broadcast_operands(function, input1=input1, input2=input2, target=target)
     _check.same_ndim(function, **{name: array for name, (array, _) in operands.items()})
-    return request(ElementwiseProblem(function, function, operands, shape, reduction, threads, [wanted]))
+    return request(ElementwiseProblem(function, function, operands, shape, reduction, settings, [wanted]))
 
 
 @documented
@@ -176,7 +176,7 @@ def hinge_embedding_loss(
         plain = _core.hinge_embedding_loss(input, target, reduction, wanted)
         if plain is not None:
             return plain
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     operands, shape = broadcast_operands(function, input=input, target=target)
     target_operand = operands.pop("target")
@@ -186,7 +186,7 @@ def hinge_embedding_loss(
         operands,
         shape,
         reduction,
-        threads,
+        settings,
         [wanted],
         typed_constants={"target": target_operand},
     )

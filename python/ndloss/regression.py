@@ -40,7 +40,7 @@ def _regress(
     weighted_mean: bool = False,
 ) -> Any:
     """Input and target broadcast against each other as torch does: with a warning where their shapes differ."""
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, reduction)
     operands, shape = broadcast_operands(function, input=input, target=target)
     x, y = operands["input"][0], operands["target"][0]
@@ -59,7 +59,7 @@ def _regress(
         operands,
         shape,
         reduction,
-        threads,
+        settings,
         list(parameters),
         weight=weights,
         weight_differentiable=True,

@@ -60,7 +60,7 @@ def ctc_loss(
 ) -> Any:
     """Connectionist temporal classification of log-probabilities with label sequences. See `CTCLoss`."""
     function = "ctc_loss"
-    threads, request = loss_options(function, options)
+    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, reduction)
     x, x_weak = _array.as_array(function, "log_probs", log_probs)
     if x.ndim not in (2, 3):
@@ -76,7 +76,7 @@ def ctc_loss(
     inputs = _check.lengths(function, "input_lengths", input_lengths, samples, frames)
     labels = _check.lengths(function, "target_lengths", target_lengths, samples, None)
     y = _check.transcripts(function, y, labels)
-    return request(SequenceProblem(function, (x, x_weak), y, inputs, labels, blank, bool(zero_infinity), reduction, threads))
+    return request(SequenceProblem(function, (x, x_weak), y, inputs, labels, blank, bool(zero_infinity), reduction, settings))
 
 
 @documented
