@@ -77,7 +77,7 @@ class ElementwiseProblem:
             argument = (*self.operands, *self.constants)[operand]
             own = self.operands[argument][0] if argument in self.operands else self.constants[argument]
             place = np.broadcast_to(np.arange(own.size).reshape(own.shape), self.shape).flat[index]
-            given: tuple[int, ...] = self.given_shapes.get(argument, own.shape)
+            given = self.given_shapes.get(argument) or own.shape
             _check.bad_number(self.function, argument, int(place), given, _core.double_of_bits(value), self.domain)
 
     def _reduced(self, total: _core.Accumulator) -> Any:

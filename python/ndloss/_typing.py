@@ -25,6 +25,13 @@ class Policy(TypedDict, total=False):
     validate: bool
 
 
+class ActivationOptions(TypedDict, total=False):
+    """What every activation takes by keyword."""
+
+    num_threads: int | None
+    _request: Request
+
+
 class LossOptions(Policy, total=False):
     """What every loss takes by keyword."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ndloss._accumulator import Stream
-    from ndloss._typing import Array, ArrayLike, FloatArray, LossOptions
+    from ndloss._typing import Array, ArrayLike, FloatArray, ActivationOptions
 
 __all__ = ["LogSigmoid", "LogSoftmax", "Sigmoid", "Softmax", "log_softmax", "logsigmoid", "sigmoid", "softmax"]
 
@@ -77,14 +77,14 @@ def _elementwise(function: str, input: ArrayLike, options: Any) -> Any:
 
 
 @differentiable
-def sigmoid(input: ArrayLike, **options: Unpack[LossOptions]) -> FloatArray:
+def sigmoid(input: ArrayLike, **options: Unpack[ActivationOptions]) -> FloatArray:
     """1 / (1 + exp(-input)), element by element. See `Sigmoid`."""
     result: FloatArray = _elementwise("sigmoid", input, options)
     return result
 
 
 @differentiable
-def logsigmoid(input: ArrayLike, **options: Unpack[LossOptions]) -> FloatArray:
+def logsigmoid(input: ArrayLike, **options: Unpack[ActivationOptions]) -> FloatArray:
     """log(sigmoid(input)), element by element. See `LogSigmoid`."""
     result: FloatArray = _elementwise("logsigmoid", input, options)
     return result
@@ -129,7 +129,7 @@ def softmax(
     dtype: npt.DTypeLike | None = None,
     *,
     axis: int | None = None,
-    **options: Unpack[LossOptions],
+    **options: Unpack[ActivationOptions],
 ) -> FloatArray:
     """exp(input) divided by its sum along a dimension. See `Softmax`."""
     result: FloatArray = _along("softmax", input, dim, axis, dtype, options)
@@ -144,7 +144,7 @@ def log_softmax(
     dtype: npt.DTypeLike | None = None,
     *,
     axis: int | None = None,
-    **options: Unpack[LossOptions],
+    **options: Unpack[ActivationOptions],
 ) -> FloatArray:
     """The logarithm of softmax. See `LogSoftmax`."""
     result: FloatArray = _along("log_softmax", input, dim, axis, dtype, options)
