@@ -58,8 +58,10 @@ def _torch(workload: Workload, mode: str, threads: int, *, compiled: bool) -> Ca
     loss = getattr(F, workload.loss)
     reduction = "none" if mode == "none" else "mean"
 
+    more = [torch.from_numpy(operand) for operand in workload.more]
+
     def function(x: Any, y: Any) -> Any:
-        return loss(x, y, reduction=reduction)
+        return loss(x, y, *more, reduction=reduction)
 
     run: Callable[[Any, Any], Any] = function
     if compiled:
@@ -139,7 +141,11 @@ def sklearn_loss(workload: Workload, mode: str, threads: int) -> Call | None:
 
 def numpy_scipy(workload: Workload, mode: str, threads: int) -> Call | None:
     """What one writes without a library of losses. NumPy uses one thread for all of this."""
-    if mode == "value_and_grad" or (workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None):
+    if (
+        mode == "value_and_grad"
+        or workload.loss == "ctc_loss"
+        or (workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None)
+    ):
         return None
     x, y = workload.input, workload.target
     unreduced = _written_out(workload.loss, x, y)

@@ -23,6 +23,7 @@ class Workload:
     loss: str
     input: Array
     target: Array
+    more: tuple[Array, ...] = ()  # operands beyond the two that are counted
 
     @property
     def elements(self) -> int:
@@ -46,6 +47,8 @@ class Workload:
         """Elements of the unreduced loss."""
         if self.loss in ("cross_entropy", "nll_loss"):
             return int(self.target.size)
+        if self.loss == "ctc_loss":
+            return int(self.input.shape[1])
         if self.loss == "multilabel_soft_margin_loss":
             return self.elements // int(self.input.shape[-1])
         return self.elements
@@ -73,6 +76,8 @@ class Spec:
             target = _aligned((shape[0], *shape[2:]), "int64")
             target[...] = rng.integers(0, shape[1], target.shape)
             return Workload(self.name, self.loss, logits, target)
+        if self.loss == "ctc_loss":
+            return self._speech(shape, dtype, rng)
         x, y = _aligned(shape, dtype), _aligned(shape, dtype)
         if self.loss == "mse_loss":
             rng.standard_normal(out=x, dtype=x.dtype)
@@ -89,6 +94,15 @@ class Spec:
             y[...] = y < 0.5
         return Workload(self.name, self.loss, x, y)
 
+    def _speech(self, shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Workload:
+        """Log-probabilities of (frames, batch, classes), and half as many labels as classes for every sample."""
+        frames, batch, classes = shape
+        logits = _aligned(shape, dtype)
+        rng.standard_normal(out=logits, dtype=logits.dtype)
+        logits -= np.log(np.exp(logits).sum(axis=2, keepdims=True))
+        target = rng.integers(1, classes, (batch, min(classes // 2, frames // 3)))
+        return Workload(self.name, self.loss, logits, target, (np.full(batch, frames), np.full(batch, target.shape[1])))
+
 
 SPECS = (
     Spec("mse_loss", "mse_loss", (1 << 24,)),
@@ -101,6 +115,7 @@ SPECS = (
     Spec("cross_entropy 256x50257", "cross_entropy", (256, 50257)),
     Spec("cross_entropy 8x21x512x512", "cross_entropy", (8, 21, 512, 512)),
     Spec("nll_loss 1Mx10", "nll_loss", (1 << 20, 10)),
+    Spec("ctc_loss 200x64x80, 40 labels", "ctc_loss", (200, 64, 80)),
 )
 
 
