@@ -16,7 +16,10 @@ from workloads import Array, Workload
 # sum in the working precision, so their last digits depend on the size of the data.
 OURS = {"value": {"float32": 1.0, "float64": 1.0}, "none": {"float32": 3.0, "float64": 4.0}}
 OURS_GRADIENT = 4.0
+# 6 eps for each of 200 frames is what CTC promises in float64; of that its rounding errors use a part.
+OURS_CTC_GRADIENT = {"float32": OURS_GRADIENT, "float64": 1200.0}
 RIVALS = {"float32": 1e-4, "float64": 1e-9}
+LOGARITHMS = 100  # who adds logarithms of the size of the whole loss in every frame of CTC loses two digits more
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Checker:
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         self.dtype = workload.input.dtype
+        self.adds_logarithms = workload.loss == "ctc_loss"
         self.mean = oracle.mean(workload, oracle.losses(workload))
 
     @cached_property
@@ -55,7 +59,7 @@ class Checker:
         elif mode == "value_and_grad":
             value, grad = answer
             ulp = oracle.ulp_of_gradient(grad, self.gradients)
-            bound = OURS_GRADIENT
+            bound = OURS_CTC_GRADIENT[str(self.dtype)] if self.adds_logarithms else OURS_GRADIENT
             off = max(self._relative(value), ulp * float(np.finfo(self.dtype).eps))
         else:
             ulp = oracle.ulp_of_value(answer, self.mean, self.dtype)
@@ -63,7 +67,7 @@ class Checker:
             off = self._relative(answer)
         if contestant.name.startswith("ndloss") and not ulp <= bound:
             return Verdict(ulp, f"{ulp:.3g} ULP off, {bound:g} promised")
-        if not off <= RIVALS[str(self.dtype)]:
+        if not off <= RIVALS[str(self.dtype)] * (LOGARITHMS if self.adds_logarithms else 1):
             return Verdict(ulp, f"off by {off:.2g} of the right answer")
         return Verdict(ulp)
 
