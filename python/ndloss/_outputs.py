@@ -17,8 +17,8 @@ def target(
 ) -> tuple[Array, Callable[[], Array]]:
     """The array that the core is to write, and what then makes of it what the caller gets.
 
-    A given array is written in place where the core can; where it is not contiguous, or overlaps an input otherwise than as the same
-    elements at the same places, it is filled from a temporary.
+    A given array is written in place where the core can; where it is not contiguous, or overlaps an input otherwise than as the
+    same elements at the same places, it is filled from a temporary.
     """
     if given is None:
         fresh: Array = np.empty(shape, dtype)
