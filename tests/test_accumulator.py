@@ -158,6 +158,10 @@ def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception]
         yield ValueError, (x, y[:, :2])
     else:
         yield ValueError, (x, y[:-1], *rest)
+    if case.name == "gaussian_nll_loss":
+        wrong = rest[0].copy()
+        wrong[-1, -1] = -1
+        yield ValueError, (x, y, wrong)
     if case.name == "ctc_loss":
         wrong, rest[1][-1] = y.copy(), 1
         wrong[-1, 0] = x.shape[-1]
