@@ -43,9 +43,10 @@ def batch(name: str, dtype: str, reduction: str, rows: int = BATCHES[-1]) -> tup
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Broadcasting is meant here."""
+    """Broadcasting is meant here, and so is the mean of divergences."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", nl.BroadcastWarning)
+        warnings.filterwarnings("ignore", "reduction: 'mean' divides the total loss")
         yield
 
 

@@ -144,12 +144,12 @@ def test_a_pickled_stream_goes_on_as_if_nothing_had_happened(case: LossCase, dty
 
 def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception], tuple[Any, ...]]]:
     """Chunks whose last row is what is wrong with them, so that all the others are read first."""
-    x, y = (np.array(a[:500]) for a in sample.args)
-    yield TypeError, (x.astype(complex), y)
+    x, *others, y = (np.array(a[:500]) for a in sample.args)
+    yield TypeError, (x.astype(complex), *others, y)
     if case.name == "mse_loss":
         yield ValueError, (x, y[:, :2])
     else:
-        yield ValueError, (x, y[:-1])
+        yield ValueError, (x, *others, y[:-1])
     if case.name in ("cross_entropy", "nll_loss"):
         wrong = y.copy()
         wrong[-1] = x.shape[1]

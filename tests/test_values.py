@@ -25,14 +25,14 @@ def patterned(case: LossCase, sample: Sample, pattern: str) -> Sample:
     """A batch whose rows are all the first one, or whose inputs rise evenly through the domain."""
     if pattern == "random":
         return sample
-    x, y = sample.args
-    y = np.broadcast_to(y[-1:], y.shape).copy()
+    x, *others = sample.args
+    others = [np.broadcast_to(other[-1:], other.shape).copy() for other in others]
     if pattern == "constant":
         x = np.broadcast_to(x[:1], x.shape).copy()
     else:
-        domain = case.domain["input"]
+        domain = next(iter(case.domain.values()))
         x = np.linspace(domain.low, domain.high, x.size).reshape(x.shape).astype(x.dtype)
-    return Sample(sample.choices, (x, y), sample.kwargs, None)
+    return Sample(sample.choices, (x, *others), sample.kwargs, None)
 
 
 @functools.cache

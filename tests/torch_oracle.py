@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional
 
-from cases import LossCase
+from cases import CASE, LossCase
 from samples import Sample
 
 Array = npt.NDArray[Any]
@@ -89,11 +89,8 @@ def outcome(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], wrt: tu
 
 
 def _gradients(name: str, positional: list[Any], named: dict[str, Any], wrt: tuple[str, ...]) -> dict[str, Any]:
-    where: dict[str, tuple[Any, Any]] = {
-        "input": (positional, 0),
-        "target": (positional, 1),
-        "weight": (named, "weight"),
-    }
+    where: dict[str, tuple[Any, Any]] = {argument: (positional, k) for k, argument in enumerate(CASE[name].operands)}
+    where |= {argument: (named, argument) for argument in named}
     found: dict[str, Any] = {}
     for argument in wrt:
         container, key = where[argument]

@@ -121,7 +121,7 @@ class LossAccumulator:
         self._dtype: np.dtype[Any] | None = None
 
     def update(self, *operands: ArrayLike, **options: Any) -> None:
-        """Adds a chunk: the arguments of a call. If it is bad this raises, and the state is as it was."""
+        """Adds a chunk: the arrays of a call. If it is bad this raises, and the state is as it was."""
         self.criterion(*operands, **options, _request=Feed(self._stream))
 
     def merge(self, other: LossAccumulator) -> None:

@@ -25,7 +25,7 @@ import torch
 
 import golden_store
 import torch_oracle
-from cases import CASES, LossCase
+from cases import CASE, CASES, LossCase
 from edge_rows import EDGE_ROWS, ERROR_ROWS, WARNING_ROWS, ErrorRow, WarningRow
 from samples import FLOATS, Sample
 
@@ -83,7 +83,8 @@ def row_outcomes() -> dict[str, Any]:
         outcomes[str(edge)] = {}
         for dtype, reduction in itertools.product(edge.dtypes, edge.reductions):
             args, kwargs = edge.call(reduction, dtype)
-            wrt = ("input", *(argument for key, argument in edge.grads if key == reduction and argument != "input"))
+            first = CASE[edge.name].operands[0]
+            wrt = (first, *(argument for key, argument in edge.grads if key == reduction and argument != first))
             outcomes[str(edge)][f"{dtype} {reduction}"] = torch_oracle.outcome(edge.name, args, given(kwargs), wrt)
     rows: tuple[WarningRow | ErrorRow, ...] = (*WARNING_ROWS, *ERROR_ROWS)
     for row in rows:
