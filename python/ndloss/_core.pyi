@@ -116,6 +116,8 @@ binary_cross_entropy_with_logits: Plain
 multilabel_soft_margin_loss: Plain
 cross_entropy: Plain
 nll_loss: Plain
+cosine_embedding_loss: Plain
+triplet_margin_loss: Plain
 
 def activate(name: str, input: Array, axis: int, upstream: Array | None, twice: bool, out: Array, threads: int) -> None: ...
 def row_block(name: str, classes: int) -> int: ...
