@@ -284,7 +284,7 @@ CASES: tuple[LossCase, ...] = (
         reference=reference_vectors.triplet_margin_with_distance_loss,
         axes={
             "shape": tuple(samples_vectors.TRIPLE_SHAPES),
-            "distance_function": ("default", "euclidean", "cosine", "l1", "callable"),
+            "distance_function": ("default", "euclidean", "cosine", "l1"),
             "swap": ("no", "yes"),
             "reduction": REDUCTIONS,
         },

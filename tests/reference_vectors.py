@@ -9,22 +9,17 @@ import numpy as np
 
 from reference import WIDE, Answer, Bounded, Wide, gradient, reduced, result_dtype, sum_to_shape, wide
 
-EMBEDDING_EPS = WIDE(1e-12)
+# torch writes 1e-12 in float32 and uses that number in float64 too.
+EMBEDDING_EPS = WIDE(np.float32(1e-12))
 
 # d(x, y) over the last axis, and its derivatives by either, broadcast: each with the magnitudes of its terms.
 Distance = Callable[[Wide, Wide], tuple[Bounded, Bounded, Bounded]]
-
-
-def spread(terms: Bounded, margin: Wide) -> Bounded:
-    """A derivative whose factors have roundings of their own: judged as that many terms."""
-    return Bounded(terms.value, np.maximum(terms.scale, np.abs(terms.value)) * margin)
 
 
 def p_norm(p: float, eps: float) -> Distance:
     def distance(x: Wide, y: Wide) -> tuple[Bounded, Bounded, Bounded]:
         v = x - y + WIDE(eps)
         size = np.abs(v)
-        parts = np.abs(x) + np.abs(y) + abs(eps)  # what cancels in v
         order = WIDE(p)
         if p == 0:
             norm, slope = (v != 0).sum(-1, keepdims=True).astype(WIDE), np.zeros_like(v)
@@ -32,7 +27,7 @@ def p_norm(p: float, eps: float) -> Distance:
             extreme = np.max if p > 0 else np.min
             norm = extreme(size, axis=-1, keepdims=True) if v.shape[-1] else np.zeros((*v.shape[:-1], 1), WIDE)
             tied = size == norm
-            slope = np.sign(v) * tied / np.maximum(tied.sum(-1, keepdims=True), 1)
+            slope = np.where(tied, np.sign(v), 0) / np.maximum(tied.sum(-1, keepdims=True), 1)
         else:
             total = (size**order).sum(-1, keepdims=True)
             norm = np.sqrt(total) if p == 2 else total if p == 1 else total ** (1 / order)
@@ -40,10 +35,10 @@ def p_norm(p: float, eps: float) -> Distance:
             slope = np.where((norm == 0) | (v == 0), np.where(np.isnan(norm) & (p != 1), norm, 0), slope)
             if p == 1:
                 slope = np.where(np.isnan(v), 0, np.sign(v))
-        # The relative error of v, raised; that of the norm is of the same size.
-        relative = np.where(v == 0, 1, parts / np.where(v == 0, 1, size))
-        exact = p in (0, 1) or np.isinf(p)
-        scale = np.abs(slope) * (1 if exact else (1 + abs(p - 1) * np.maximum(relative, 2)))
+        # x - y and eps may cancel. A power multiplies the relative errors of v and of the norm by its exponent.
+        cancelled = np.where(v == 0, 1, (np.abs(x - y) + abs(eps)) / np.where(v == 0, 1, size))
+        power = 0 if p in (0, 1) or np.isinf(p) else 1 if p == 2 else 1 + abs(p - 1)
+        scale = np.abs(slope) * (np.maximum(1, power * cancelled) if power else 1)
         value = norm[..., 0]
         return Bounded(value, np.abs(value)), Bounded(slope, scale), Bounded(-slope, scale)
 
@@ -76,14 +71,6 @@ def cosine_distance(x: Wide, y: Wide) -> tuple[Bounded, Bounded, Bounded]:
     found = similarity(1e-8)(x, y)
     value, dx, dy = found
     return Bounded(1 - value.value, 1 + value.scale), Bounded(-dx.value, dx.scale), Bounded(-dy.value, dy.scale)
-
-
-def squared_distance(x: Wide, y: Wide) -> tuple[Bounded, Bounded, Bounded]:
-    """Of the callable that samples draw: computed there in the dtype of the data."""
-    d = x - y
-    value, size = (d * d).sum(-1), d * d + np.abs(x * y)
-    total = Bounded(value, 2 * value + size.sum(-1))
-    return total, Bounded(2 * d, 4 * (np.abs(x) + np.abs(y))), Bounded(-2 * d, 4 * (np.abs(x) + np.abs(y)))
 
 
 def cosine_embedding_loss(
@@ -180,8 +167,7 @@ def triplet_margin_with_distance_loss(
         "l1": p_norm(1, 1e-6),
     }
     chosen = distance_function or "euclidean"
-    distance = named[chosen] if isinstance(chosen, str) else squared_distance
-    return _triplet((anchor, positive, negative), distance, margin, swap, reduction, grad_output)
+    return _triplet((anchor, positive, negative), named[chosen], margin, swap, reduction, grad_output)
 
 
 def pairwise_distance(

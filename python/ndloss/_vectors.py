@@ -57,7 +57,7 @@ class VectorProblem:
         axis = self.axis % len(self.shape)
         self.rows = self.shape[:axis] + self.shape[axis + 1 :]
         self.features = self.shape[axis]
-        self.output_shape = self.shape[:axis] + (1,) + self.shape[axis + 1 :] if self.keepdims else self.rows
+        self.output_shape = (*self.shape[:axis], 1, *self.shape[axis + 1 :]) if self.keepdims else self.rows
         self.arrays = tuple(self._features_last(array) for array, _ in self.operands.values())
         self.labels = None if self.label is None else np.broadcast_to(self.label, self.rows)
         self.call = self.loss.call(self.arrays, self.labels, self.twice, self.threads)

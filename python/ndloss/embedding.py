@@ -182,9 +182,7 @@ class DistanceProblem:
         named = {"-".join(pair): (d[0], False) for pair, d in zip(self.PAIRS, self.distances, strict=False)}
         shape = _check.broadcast_shape(self.function, **{name: array for name, (array, _) in named.items()})
         core = "triplet_margin_of_swapped_distances" if len(named) == 3 else "triplet_margin_of_distances"
-        self.outer = ElementwiseProblem(
-            self.function, core, named, shape, self.reduction, self.threads, parameters=[self.margin]
-        )
+        self.outer = ElementwiseProblem(self.function, core, named, shape, self.reduction, self.threads, parameters=[self.margin])
 
     def value(self) -> Any:
         return self.outer.value()
