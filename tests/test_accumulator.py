@@ -156,6 +156,8 @@ def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception]
     yield TypeError, (x.astype(complex), y, *rest)
     if case.name == "mse_loss":
         yield ValueError, (x, y[:, :2])
+    elif case.operands[-1] == "target" and rest:
+        yield ValueError, (x, y, *rest[:-1], rest[-1][:-1])
     else:
         yield ValueError, (x, y[:-1], *rest)
     if case.name == "gaussian_nll_loss":
