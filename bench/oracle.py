@@ -17,14 +17,14 @@ CHUNK = 1 << 20  # elements computed at a time: float64 temporaries stay small b
 
 def losses(workload: Workload) -> Iterator[tuple[slice, Array]]:
     """Yield the unreduced loss of a range of the first axis."""
-    for rows, x, y in _chunks(workload):
-        yield rows, FORMULAS[workload.loss][0](x, y)
+    for rows, operands in _chunks(workload):
+        yield rows, FORMULAS[workload.loss][0](*operands)
 
 
 def gradients(workload: Workload) -> Iterator[tuple[slice, Array]]:
     """Yield the gradient of the mean for a range of the first axis of the input."""
-    for rows, x, y in _chunks(workload):
-        yield rows, FORMULAS[workload.loss][1](x, y) / workload.outputs
+    for rows, operands in _chunks(workload):
+        yield rows, FORMULAS[workload.loss][1](*operands) / workload.outputs
 
 
 def mean(workload: Workload, parts: Iterable[tuple[slice, Array]]) -> Any:
@@ -56,14 +56,14 @@ def _unit(expected: Array, dtype: np.dtype[Any]) -> Array:
     return unit.astype(expected.dtype)
 
 
-def _chunks(workload: Workload) -> Iterator[tuple[slice, Array, Array]]:
+def _chunks(workload: Workload) -> Iterator[tuple[slice, list[Array]]]:
     wide = np.longdouble if workload.input.dtype == np.float64 else np.float64
     rows = len(workload.input)
     step = max(CHUNK // (workload.elements // rows), 1)
     for first in range(0, rows, step):
         part = slice(first, min(first + step, rows))
-        y = workload.target[part]
-        yield part, workload.input[part].astype(wide), y.astype(wide) if y.dtype.kind == "f" else y
+        operands = [operand[part] for operand in workload.operands]
+        yield part, [operand.astype(wide) if operand.dtype.kind == "f" else operand for operand in operands]
 
 
 def _softplus(x: Any) -> Any:
@@ -109,8 +109,61 @@ def _nll_gradient(x: Any, y: Any) -> Any:
     return grad
 
 
+def _cosine(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    n_x, n_y = (np.square(v).sum(-1) + 1e-12 for v in (x, y))
+    return (x * y).sum(-1) / np.sqrt(n_x * n_y), n_x, n_y
+
+
+def _cosine_embedding(x: Any, y: Any, label: Any) -> Any:
+    cosine, _, _ = _cosine(x, y)
+    return np.where(label == 1, 1 - cosine, np.maximum(cosine, 0))
+
+
+def _cosine_embedding_gradient(x: Any, y: Any, label: Any) -> Any:
+    cosine, n_x, n_y = _cosine(x, y)
+    slope = np.where(label == 1, -1, np.where(cosine >= 0, 1, 0))
+    return slope[:, None] * (y / np.sqrt(n_x * n_y)[:, None] - (cosine / n_x)[:, None] * x)
+
+
+def _differences(a: Any, p: Any, n: Any) -> tuple[Any, Any, Any, Any]:
+    v, w = a - p + 1e-6, a - n + 1e-6
+    return v, w, np.sqrt(np.square(v).sum(-1)), np.sqrt(np.square(w).sum(-1))
+
+
+def _triplet(a: Any, p: Any, n: Any) -> Any:
+    _, _, near, far = _differences(a, p, n)
+    return np.maximum(1 + near - far, 0)
+
+
+def _triplet_gradient(a: Any, p: Any, n: Any) -> Any:
+    v, w, near, far = _differences(a, p, n)
+    on = 1 + near - far >= 0
+    return on[:, None] * (v / near[:, None] - w / far[:, None])
+
+
 # Loss and gradient of every workload: of one chunk, before the reduction.
-FORMULAS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]] = {
+FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "l1_loss": (lambda x, y: np.abs(x - y), lambda x, y: np.sign(x - y)),
+    "smooth_l1_loss": (
+        lambda x, y: np.where(np.abs(x - y) < 1, np.square(x - y) / 2, np.abs(x - y) - 0.5),
+        lambda x, y: np.clip(x - y, -1, 1),
+    ),
+    "huber_loss": (
+        lambda x, y: np.where(np.abs(x - y) < 1, np.square(x - y) / 2, np.abs(x - y) - 0.5),
+        lambda x, y: np.clip(x - y, -1, 1),
+    ),
+    "kl_div": (lambda x, y: y * (np.log(y) - x), lambda x, y: -y),
+    "poisson_nll_loss": (lambda x, y: np.exp(x) - y * x, lambda x, y: np.exp(x) - y),
+    "gaussian_nll_loss": (lambda x, y, v: (np.log(v) + np.square(x - y) / v) / 2, lambda x, y, v: (x - y) / v),
+    "soft_margin_loss": (lambda x, y: _softplus(-y * x), lambda x, y: -y * _sigmoid(-y * x)),
+    "hinge_embedding_loss": (
+        lambda x, y: np.where(y == 1, x, np.maximum(1 - x, 0)),
+        lambda x, y: np.where(y == 1, 1.0, np.where(x <= 1, -1.0, 0.0)),
+    ),
+    "margin_ranking_loss": (
+        lambda a, b, y: np.maximum(-y * (a - b), 0),
+        lambda a, b, y: np.where(y * (a - b) <= 0, -y, 0),
+    ),
     "mse_loss": (lambda x, y: np.square(x - y), lambda x, y: 2 * (x - y)),
     "binary_cross_entropy": (
         lambda x, y: -(y * np.log(x) + (1 - y) * np.log1p(-x)),
@@ -123,4 +176,6 @@ FORMULAS: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]]
     ),
     "nll_loss": (lambda x, y: -_picked(x, y), _nll_gradient),
     "cross_entropy": (_cross_entropy, _cross_entropy_gradient),
+    "cosine_embedding_loss": (_cosine_embedding, _cosine_embedding_gradient),
+    "triplet_margin_loss": (_triplet, _triplet_gradient),
 }

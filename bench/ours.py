@@ -18,7 +18,7 @@ def ndloss(workload: Workload, mode: str, threads: int, isas: Sequence[str]) -> 
     if mode == "value_and_grad":
         function = nl.value_and_grad(function)
     reduction = "none" if mode == "none" else "mean"
-    call = partial(function, workload.input, workload.target, reduction=reduction, num_threads=threads)
+    call = partial(function, *workload.operands, reduction=reduction, num_threads=threads)
     return [Contestant(f"ndloss {isa}", call, prepare=partial(_use, isa)) for isa in isas]
 
 

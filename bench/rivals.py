@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from timing import Contestant
-from workloads import Array, Workload
+from workloads import ELEMENTWISE, VECTORS, Array, Workload
 
 Call = Callable[[], Any]
 
@@ -58,21 +58,21 @@ def _torch(workload: Workload, mode: str, threads: int, *, compiled: bool) -> Ca
     loss = getattr(F, workload.loss)
     reduction = "none" if mode == "none" else "mean"
 
-    def function(x: Any, y: Any) -> Any:
-        return loss(x, y, reduction=reduction)
+    def function(x: Any, *others: Any) -> Any:
+        return loss(x, *others, reduction=reduction)
 
     run: Callable[[Any, Any], Any] = function
     if compiled:
         torch._dynamo.reset()
         run = torch.compile(function, dynamic=False)
-    x, y = torch.from_numpy(workload.input), torch.from_numpy(workload.target)
+    x, *others = map(torch.from_numpy, workload.operands)
     if mode != "value_and_grad":
-        return lambda: run(x, y)
+        return lambda: run(x, *others)
     leaf = x.detach().requires_grad_(True)
 
     def forward_backward() -> tuple[Any, Any]:
         leaf.grad = None
-        value = run(leaf, y)
+        value = run(leaf, *others)
         value.backward()
         return value.detach(), leaf.grad
 
@@ -139,7 +139,13 @@ def sklearn_loss(workload: Workload, mode: str, threads: int) -> Call | None:
 
 def numpy_scipy(workload: Workload, mode: str, threads: int) -> Call | None:
     """What one writes without a library of losses. NumPy uses one thread for all of this."""
-    if mode == "value_and_grad" or (workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None):
+    if (
+        mode == "value_and_grad"
+        or workload.loss in ELEMENTWISE
+        or (workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None)
+    ):
+        return None
+    if workload.loss in VECTORS:
         return None
     x, y = workload.input, workload.target
     unreduced = _written_out(workload.loss, x, y)

@@ -23,6 +23,11 @@ class Workload:
     loss: str
     input: Array
     target: Array
+    others: tuple[Array, ...] = ()  # the operands after these two
+
+    @property
+    def operands(self) -> tuple[Array, ...]:
+        return (self.input, self.target, *self.others)
 
     @property
     def elements(self) -> int:
@@ -31,7 +36,7 @@ class Workload:
 
     @property
     def bytes_read(self) -> int:
-        return int(self.input.nbytes + self.target.nbytes)
+        return sum(int(operand.nbytes) for operand in self.operands)
 
     def bytes_written(self, mode: str) -> int:
         """Bytes of the array that a call of this mode returns."""
@@ -46,7 +51,7 @@ class Workload:
         """Elements of the unreduced loss."""
         if self.loss in ("cross_entropy", "nll_loss"):
             return int(self.target.size)
-        if self.loss == "multilabel_soft_margin_loss":
+        if self.loss in (*VECTORS, "multilabel_soft_margin_loss"):
             return self.elements // int(self.input.shape[-1])
         return self.elements
 
@@ -64,6 +69,8 @@ class Spec:
         if quick and self.shape[0] < QUICK:
             shape = (*shape[:-1], shape[-1] // (QUICK // self.shape[0]))
         rng = np.random.default_rng(20261101)
+        if self.loss in VECTORS:
+            return Workload(self.name, self.loss, *_vectors(self.loss, rng, shape, dtype))
         if self.loss in ("cross_entropy", "nll_loss"):
             logits = _aligned(shape, dtype)
             rng.standard_normal(out=logits, dtype=logits.dtype)
@@ -74,6 +81,8 @@ class Spec:
             target[...] = rng.integers(0, shape[1], target.shape)
             return Workload(self.name, self.loss, logits, target)
         x, y = _aligned(shape, dtype), _aligned(shape, dtype)
+        if self.loss in ELEMENTWISE:
+            return Workload(self.name, self.loss, *_elementwise(self.loss, rng, x, y))
         if self.loss == "mse_loss":
             rng.standard_normal(out=x, dtype=x.dtype)
             rng.standard_normal(out=y, dtype=y.dtype)
@@ -90,7 +99,45 @@ class Spec:
         return Workload(self.name, self.loss, x, y)
 
 
+def _elementwise(loss: str, rng: np.random.Generator, x: Array, y: Array) -> tuple[Any, ...]:
+    """Operands of the losses that differ in nothing else."""
+    rng.standard_normal(out=x, dtype=x.dtype)
+    if loss == "kl_div":
+        rng.random(out=y, dtype=y.dtype)
+        y *= 0.75
+        y += 0.25
+        x[...] = np.log(y) - np.abs(x) - 0.25
+        return x, y
+    rng.standard_normal(out=y, dtype=y.dtype)
+    if loss == "poisson_nll_loss":
+        np.rint(np.exp(y, out=y), out=y)
+    elif loss in ("soft_margin_loss", "hinge_embedding_loss"):
+        np.copysign(1, y, out=y)
+    third = _aligned(x.shape, x.dtype.name)
+    if loss == "gaussian_nll_loss":
+        rng.random(out=third, dtype=third.dtype)
+        third += 1.0625
+        return x, y, (third,)
+    if loss == "margin_ranking_loss":
+        rng.standard_normal(out=third, dtype=third.dtype)
+        np.copysign(1, third, out=third)
+        return x, y, (third,)
+    return x, y
+
+
+ELEMENTWISE = (
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "kl_div",
+    "poisson_nll_loss",
+    "gaussian_nll_loss",
+    "soft_margin_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+)
 SPECS = (
+    *(Spec(name, name, (1 << 24,)) for name in ELEMENTWISE),
     Spec("mse_loss", "mse_loss", (1 << 24,)),
     Spec("binary_cross_entropy", "binary_cross_entropy", (1 << 24,)),
     Spec("binary_cross_entropy, soft targets", "binary_cross_entropy", (1 << 24,)),
@@ -101,7 +148,25 @@ SPECS = (
     Spec("cross_entropy 256x50257", "cross_entropy", (256, 50257)),
     Spec("cross_entropy 8x21x512x512", "cross_entropy", (8, 21, 512, 512)),
     Spec("nll_loss 1Mx10", "nll_loss", (1 << 20, 10)),
+    Spec("cosine_embedding_loss 65536x128", "cosine_embedding_loss", (1 << 16, 128)),
+    Spec("cosine_embedding_loss 1Mx16", "cosine_embedding_loss", (1 << 20, 16)),
+    Spec("triplet_margin_loss 65536x128", "triplet_margin_loss", (1 << 16, 128)),
+    Spec("triplet_margin_loss 1Mx16", "triplet_margin_loss", (1 << 20, 16)),
 )
+
+
+VECTORS = ("cosine_embedding_loss", "triplet_margin_loss")
+
+
+def _vectors(loss: str, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
+    """Two or three arrays of vectors, and the labels of two."""
+    arrays = [_aligned(shape, dtype) for _ in range(3 if loss == "triplet_margin_loss" else 2)]
+    for array in arrays:
+        rng.standard_normal(out=array, dtype=array.dtype)
+    if loss == "cosine_embedding_loss":
+        arrays.append(_aligned(shape[:1], dtype))
+        arrays[-1][...] = np.where(rng.random(shape[:1]) < 0.5, 1, -1)
+    return arrays[0], arrays[1], tuple(arrays[2:])
 
 
 def chosen(names: list[str]) -> Iterator[Spec]:

@@ -211,7 +211,7 @@ def test_a_callable_without_derivatives_has_values_and_streams(rng: np.random.Ge
 def test_what_a_callable_must_return() -> None:
     args = (np.ones((2, 3)),) * 3
     for bad, exception in ((lambda x, y: (x, y), ValueError), (lambda x, y: None, TypeError), (lambda x, y: "d", TypeError)):
-        with pytest.raises(exception, match="^triplet_margin_with_distance_loss: "):
+        with pytest.raises(exception, match=r"^triplet_margin_with_distance_loss: "):
             F.triplet_margin_with_distance_loss(*args, distance_function=bad)
 
 
