@@ -12,14 +12,13 @@ from ndloss import _array, _check, _core
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
-from ndloss._options import loss_options
+from ndloss._options import Settings, loss_options
 from ndloss._vectors import VectorLoss, VectorProblem
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ndloss._accumulator import Stream
-    from ndloss._options import Settings
     from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
 
 __all__ = [
@@ -239,19 +238,22 @@ def _triplet(function: str, operands: dict[str, tuple[Array, bool]], loss: Vecto
     """The problem of a distance that the core knows."""
     arrays = {name: array for name, (array, _) in operands.items()}
     shape = _check.broadcast_shape(function, **arrays) or (1,)
-    widths = {array.shape[-1:] for array in arrays.values()}
-    if len(widths) > 1 and sum(array.shape[-1] != 1 for array in arrays.values()) == 1:
+    narrow = sum(array.shape[-1:] == (1,) for array in arrays.values())
+    if loss.family == "p_norm" and narrow == 2 and shape[-1] != 1:
         # Two vectors of one feature: their own distance is over that one, whatever the third is broadcast against.
-        inner = VectorLoss("distance", loss.family, p=loss.p, eps=loss.eps)
+        inner = VectorLoss("distance", p=loss.p, eps=loss.eps)
 
         def distance(x: Array, y: Array) -> tuple[Array, Array, Array]:
-            pair = {"x1": (x, False), "x2": (y, False)}
             both = np.broadcast_shapes(x.shape, y.shape)
-            whole = {name: (np.broadcast_to(array, both), weak) for name, (array, weak) in pair.items()}
-            d, (dx, dy) = VectorProblem(function, inner, whole, both, "none", settings).value_and_grad((0, 1), None)
+            pair = {name: (np.broadcast_to(array.astype(np.float64), both), False) for name, array in (("x1", x), ("x2", y))}
+            d, (dx, dy) = VectorProblem(function, inner, pair, both, "none", Settings(function, settings.threads)).value_and_grad(
+                (0, 1), None
+            )
             return d, dx, dy
 
-        return _of_distances(function, operands, distance, loss.margin, loss.swap, reduction, settings)
+        problem = _of_distances(function, operands, distance, loss.margin, loss.swap, reduction, settings)
+        problem.outer.dtype = _array.result_dtype(*operands.values())
+        return problem
     return VectorProblem(function, loss, operands, shape, reduction, settings)
 
 
@@ -527,7 +529,7 @@ class TripletMarginWithDistanceLoss(Loss):
     >>> import numpy as np, ndloss as nl
     >>> a, p, n = np.array([[1.0, 2.0]]), np.array([[1.5, 2.0]]), np.array([[1.0, 2.25]])
     >>> print(nl.TripletMarginWithDistanceLoss(distance_function="cosine")(a, p, n).round(6))
-    1.014775
+    1.015099
     >>> def squared(x, y):
     ...     d = x - y
     ...     return (d * d).sum(-1), 2 * d, -2 * d
