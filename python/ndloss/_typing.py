@@ -25,6 +25,12 @@ class Policy(TypedDict, total=False):
     validate: bool
 
 
+class RowPolicy(Policy, total=False):
+    """What every criterion with an axis of classes or features takes by keyword."""
+
+    axis: int | None
+
+
 class ActivationOptions(TypedDict, total=False):
     """What every activation takes by keyword."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
@@ -13,7 +13,7 @@ from ndloss._options import loss_options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions, Policy, RowPolicy
 
 __all__ = [
     "BCELoss",
@@ -39,6 +39,19 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def binary_cross_entropy(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -49,6 +62,8 @@ def binary_cross_entropy(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -59,6 +74,8 @@ def binary_cross_entropy(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Binary cross entropy of probabilities. See `BCELoss`."""
@@ -128,7 +145,7 @@ class BCELoss(Loss):
     0.34055042
     """
 
-    _parameters = ("weight", "reduction")
+    _parameters = ("weight", "reduction", "ignore_index")
 
     def __init__(
         self,
@@ -136,12 +153,19 @@ class BCELoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[Policy],
     ) -> None:
         self.weight = _array.optional("BCELoss", "weight", weight)
         self.reduction = _check.reduction("BCELoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.ignore_index = _check.ignore_value("BCELoss", ignore_index)
+        self.policy = _options.policy("BCELoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return binary_cross_entropy(input, target, self.weight, reduction=self.reduction, **options)
+        return binary_cross_entropy(
+            input, target, self.weight, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+        )
 
 
 # ---- binary cross entropy of logits ----
@@ -157,6 +181,20 @@ def binary_cross_entropy_with_logits(
     *,
     reduction: Literal["none"],
     pos_weight: ArrayLike | None = None,
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    pos_weight: ArrayLike | None = None,
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -168,6 +206,8 @@ def binary_cross_entropy_with_logits(
     reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: ArrayLike | None = None,
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -179,6 +219,8 @@ def binary_cross_entropy_with_logits(
     reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: ArrayLike | None = None,
+    *,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Binary cross entropy of logits. See `BCEWithLogitsLoss`."""
@@ -259,7 +301,7 @@ class BCEWithLogitsLoss(Loss):
     2.0611537e-09
     """
 
-    _parameters = ("weight", "reduction", "pos_weight")
+    _parameters = ("weight", "reduction", "pos_weight", "ignore_index")
 
     def __init__(
         self,
@@ -268,14 +310,25 @@ class BCEWithLogitsLoss(Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
         pos_weight: ArrayLike | None = None,
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[Policy],
     ) -> None:
         self.weight = _array.optional("BCEWithLogitsLoss", "weight", weight)
         self.pos_weight = _array.optional("BCEWithLogitsLoss", "pos_weight", pos_weight)
         self.reduction = _check.reduction("BCEWithLogitsLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.ignore_index = _check.ignore_value("BCEWithLogitsLoss", ignore_index)
+        self.policy = _options.policy("BCEWithLogitsLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
         return binary_cross_entropy_with_logits(
-            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight, **options
+            input,
+            target,
+            self.weight,
+            reduction=self.reduction,
+            pos_weight=self.pos_weight,
+            ignore_index=self.ignore_index,
+            **{**self.policy, **options},
         )
 
 
@@ -291,6 +344,21 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def multilabel_soft_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -301,6 +369,9 @@ def multilabel_soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -311,6 +382,9 @@ def multilabel_soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Multi-label soft margin loss. See `MultiLabelSoftMarginLoss`."""
@@ -384,7 +458,7 @@ class MultiLabelSoftMarginLoss(Loss):
     array([0.21653078, 0.60655683], dtype=float32)
     """
 
-    _parameters = ("weight", "reduction")
+    _parameters = ("weight", "reduction", "ignore_index")
 
     def __init__(
         self,
@@ -392,13 +466,20 @@ class MultiLabelSoftMarginLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.weight = _array.optional("MultiLabelSoftMarginLoss", "weight", weight)
         mapped = _check.legacy_reduction(size_average, reduce, reduction)
         self.reduction = _check.reduction("MultiLabelSoftMarginLoss", mapped, elementwise_mean=False)
+        self.ignore_index = _check.ignore_value("MultiLabelSoftMarginLoss", ignore_index)
+        self.policy = _options.policy("MultiLabelSoftMarginLoss", policy, ("axis",))
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction, **options)
+        return multilabel_soft_margin_loss(
+            input, target, self.weight, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+        )
 
 
 # ---- soft margin ----
@@ -412,6 +493,18 @@ def soft_margin_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def soft_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -421,6 +514,8 @@ def soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -430,6 +525,8 @@ def soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Logistic loss of answers 1 and -1. See `SoftMarginLoss`."""
@@ -503,10 +600,22 @@ class SoftMarginLoss(Loss):
     array([0.474077 , 0.126928 , 3.0485873], dtype=float32)
     """
 
-    _parameters = ("reduction",)
+    _parameters = ("reduction", "ignore_index")
 
-    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[Policy],
+    ) -> None:
         self.reduction = _check.reduction("SoftMarginLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.ignore_index = _check.ignore_value("SoftMarginLoss", ignore_index)
+        self.policy = _options.policy("SoftMarginLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return soft_margin_loss(input, target, reduction=self.reduction, **options)
+        return soft_margin_loss(
+            input, target, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+        )

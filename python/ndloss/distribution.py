@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options
 from ndloss._accumulator import LossAccumulator
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem, broadcast_operands
@@ -16,7 +16,7 @@ from ndloss._options import loss_options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
 
 __all__ = [
     "GaussianNLLLoss",
@@ -44,6 +44,16 @@ def kl_div(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    log_target: bool = False,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def kl_div(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     log_target: bool = False,
     **options: Unpack[LossOptions],
@@ -159,13 +169,15 @@ class KLDivLoss(Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
         log_target: bool = False,
+        **policy: Unpack[Policy],
     ) -> None:
         mapped = _check.legacy_reduction(size_average, reduce, reduction)
         self.reduction = _check.reduction("KLDivLoss", mapped, batchmean=True)
         self.log_target = log_target
+        self.policy = _options.policy("KLDivLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return kl_div(input, target, reduction=self.reduction, log_target=self.log_target, **options)
+        return kl_div(input, target, reduction=self.reduction, log_target=self.log_target, **{**self.policy, **options})
 
     def accumulator(self, reduction: str | None = None) -> LossAccumulator:
         """An empty accumulator of this loss: see `Loss.accumulator`. 'batchmean' divides by the batch of all chunks."""
@@ -196,6 +208,18 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def poisson_nll_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    log_input: bool,
+    full: bool,
+    size_average: bool | None,
+    eps: float,
+    reduce: bool | None,
     reduction: Literal["none"],
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
@@ -301,16 +325,18 @@ class PoissonNLLLoss(Loss):
         eps: float = 1e-8,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[Policy],
     ) -> None:
         mapped = _check.legacy_reduction(size_average, reduce, reduction)
         self.log_input = log_input
         self.full = full
         self.eps = _check.number("PoissonNLLLoss", "eps", eps)
         self.reduction = _check.reduction("PoissonNLLLoss", mapped, elementwise_mean=False)
+        self.policy = _options.policy("PoissonNLLLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
         return poisson_nll_loss(
-            input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction, **options
+            input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction, **{**self.policy, **options}
         )  # fmt: skip
 
 
@@ -325,6 +351,16 @@ def gaussian_nll_loss(
     full: bool = False,
     eps: float = 1e-6,
     *,
+    reduction: Literal["none"],
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def gaussian_nll_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    var: ArrayLike,
+    full: bool,
+    eps: float,
     reduction: Literal["none"],
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
@@ -435,10 +471,18 @@ class GaussianNLLLoss(Loss):
 
     _parameters = ("full", "eps", "reduction")
 
-    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        *,
+        full: bool = False,
+        eps: float = 1e-6,
+        reduction: str = "mean",
+        **policy: Unpack[Policy],
+    ) -> None:
         self.full = full
         self.eps = _check.number("GaussianNLLLoss", "eps", eps)
         self.reduction = _check.reduction("GaussianNLLLoss", reduction, elementwise_mean=False)
+        self.policy = _options.policy("GaussianNLLLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, var: ArrayLike, **options: Any) -> Any:
-        return gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction, **options)
+        return gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction, **{**self.policy, **options})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ndloss._accumulator import Stream
     from ndloss._options import Settings
-    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions, RowPolicy
 
 __all__ = [
     "CosineEmbeddingLoss",
@@ -47,6 +47,20 @@ def cosine_embedding_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def cosine_embedding_loss(
+    input1: ArrayLike,
+    input2: ArrayLike,
+    target: ArrayLike,
+    margin: float,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -58,6 +72,8 @@ def cosine_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -69,6 +85,8 @@ def cosine_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Cosine embedding loss. See `CosineEmbeddingLoss`."""
@@ -145,12 +163,14 @@ class CosineEmbeddingLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.margin = _check.number("CosineEmbeddingLoss", "margin", margin)
         self.reduction = _check.reduction("CosineEmbeddingLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("CosineEmbeddingLoss", policy, ("axis",))
 
     def __call__(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction, **options)
+        return cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction, **{**self.policy, **options})
 
 
 # ---- triplets ----
@@ -278,6 +298,23 @@ def triplet_margin_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def triplet_margin_loss(
+    anchor: ArrayLike,
+    positive: ArrayLike,
+    negative: ArrayLike,
+    margin: float,
+    p: float,
+    eps: float,
+    swap: bool,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -292,6 +329,8 @@ def triplet_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -306,6 +345,8 @@ def triplet_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Triplet margin loss. See `TripletMarginLoss`."""
@@ -395,16 +436,26 @@ class TripletMarginLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.margin = _check.positive_margin("TripletMarginLoss", margin)
         self.p = _check.number("TripletMarginLoss", "p", p)
         self.eps = _check.number("TripletMarginLoss", "eps", eps)
         self.swap = bool(swap)
         self.reduction = _check.reduction("TripletMarginLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("TripletMarginLoss", policy, ("axis",))
 
     def __call__(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, **options: Any) -> Any:
         return triplet_margin_loss(
-            anchor, positive, negative, self.margin, self.p, self.eps, self.swap, reduction=self.reduction, **options
+            anchor,
+            positive,
+            negative,
+            self.margin,
+            self.p,
+            self.eps,
+            self.swap,
+            reduction=self.reduction,
+            **{**self.policy, **options},
         )
 
 
@@ -428,6 +479,7 @@ def triplet_margin_with_distance_loss(
     margin: float = 1.0,
     swap: bool = False,
     reduction: Literal["none"],
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -440,6 +492,7 @@ def triplet_margin_with_distance_loss(
     margin: float = 1.0,
     swap: bool = False,
     reduction: str = "mean",
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -452,6 +505,7 @@ def triplet_margin_with_distance_loss(
     margin: float = 1.0,
     swap: bool = False,
     reduction: str = "mean",
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Triplet margin loss with any distance. See `TripletMarginWithDistanceLoss`."""
@@ -537,6 +591,7 @@ class TripletMarginWithDistanceLoss(Loss):
         margin: float = 1.0,
         swap: bool = False,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         name = "TripletMarginWithDistanceLoss"
         _check.distance_function(name, distance_function, tuple(DISTANCES))
@@ -544,6 +599,7 @@ class TripletMarginWithDistanceLoss(Loss):
         self.margin = _check.positive_margin(name, margin)
         self.swap = bool(swap)
         self.reduction = _check.reduction(name, reduction, elementwise_mean=False)
+        self.policy = _options.policy("TripletMarginWithDistanceLoss", policy, ("axis",))
 
     def __call__(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, **options: Any) -> Any:
         return triplet_margin_with_distance_loss(
@@ -554,5 +610,5 @@ class TripletMarginWithDistanceLoss(Loss):
             margin=self.margin,
             swap=self.swap,
             reduction=self.reduction,
-            **options,
+            **{**self.policy, **options},
         )

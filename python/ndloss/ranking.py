@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _check, _core
+from ndloss import _check, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem, broadcast_operands
 from ndloss._loss import Loss, differentiable
@@ -13,7 +13,7 @@ from ndloss._options import loss_options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
 
 __all__ = ["HingeEmbeddingLoss", "MarginRankingLoss", "hinge_embedding_loss", "margin_ranking_loss"]
 
@@ -30,6 +30,17 @@ def margin_ranking_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def margin_ranking_loss(
+    input1: ArrayLike,
+    input2: ArrayLike,
+    target: ArrayLike,
+    margin: float,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
@@ -127,12 +138,14 @@ class MarginRankingLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[Policy],
     ) -> None:
         self.margin = _check.number("MarginRankingLoss", "margin", margin)
         self.reduction = _check.reduction("MarginRankingLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("MarginRankingLoss", policy)
 
     def __call__(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction, **options)
+        return margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction, **{**self.policy, **options})
 
 
 # ---- hinge embedding ----
@@ -147,6 +160,19 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def hinge_embedding_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    margin: float,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -157,6 +183,8 @@ def hinge_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -167,6 +195,8 @@ def hinge_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Hinge loss of distances within pairs. See `HingeEmbeddingLoss`."""
@@ -243,7 +273,7 @@ class HingeEmbeddingLoss(Loss):
     array([0.5, 0. , 2. , 0.5, 1. ], dtype=float32)
     """
 
-    _parameters = ("margin", "reduction")
+    _parameters = ("margin", "reduction", "ignore_index")
 
     def __init__(
         self,
@@ -251,9 +281,16 @@ class HingeEmbeddingLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[Policy],
     ) -> None:
         self.margin = _check.number("HingeEmbeddingLoss", "margin", margin)
         self.reduction = _check.reduction("HingeEmbeddingLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.ignore_index = _check.ignore_value("HingeEmbeddingLoss", ignore_index)
+        self.policy = _options.policy("HingeEmbeddingLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return hinge_embedding_loss(input, target, self.margin, reduction=self.reduction, **options)
+        return hinge_embedding_loss(
+            input, target, self.margin, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem, broadcast_operands
 from ndloss._loss import Loss, differentiable
@@ -13,7 +13,7 @@ from ndloss._options import loss_options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
 
 __all__ = [
     "HuberLoss",
@@ -78,6 +78,16 @@ def l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def l1_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     weight: ArrayLike | None = None,
     **options: Unpack[LossOptions],
@@ -162,11 +172,18 @@ class L1Loss(Loss):
 
     _parameters = ("reduction",)
 
-    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        **policy: Unpack[Policy],
+    ) -> None:
         self.reduction = _check.reduction("L1Loss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("L1Loss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return l1_loss(input, target, reduction=self.reduction, **options)
+        return l1_loss(input, target, reduction=self.reduction, **{**self.policy, **options})
 
 
 # ---- mean squared error ----
@@ -179,6 +196,16 @@ def mse_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def mse_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     weight: ArrayLike | None = None,
     **options: Unpack[LossOptions],
@@ -263,11 +290,18 @@ class MSELoss(Loss):
 
     _parameters = ("reduction",)
 
-    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        **policy: Unpack[Policy],
+    ) -> None:
         self.reduction = _check.reduction("MSELoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("MSELoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return mse_loss(input, target, reduction=self.reduction, **options)
+        return mse_loss(input, target, reduction=self.reduction, **{**self.policy, **options})
 
 
 # ---- smooth absolute error ----
@@ -280,6 +314,16 @@ def smooth_l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    beta: float = 1.0,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def smooth_l1_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     beta: float = 1.0,
     **options: Unpack[LossOptions],
@@ -370,12 +414,14 @@ class SmoothL1Loss(Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
         beta: float = 1.0,
+        **policy: Unpack[Policy],
     ) -> None:
         self.reduction = _check.reduction("SmoothL1Loss", _check.legacy_reduction(size_average, reduce, reduction))
         self.beta = _check.at_least_zero("SmoothL1Loss", "beta", beta)
+        self.policy = _options.policy("SmoothL1Loss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta, **options)
+        return smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta, **{**self.policy, **options})
 
 
 # ---- Huber ----
@@ -469,9 +515,15 @@ class HuberLoss(Loss):
 
     _parameters = ("reduction", "delta")
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+    def __init__(
+        self,
+        reduction: str = "mean",
+        delta: float = 1.0,
+        **policy: Unpack[Policy],
+    ) -> None:
         self.reduction = _check.reduction("HuberLoss", reduction)
         self.delta = _check.above_zero("HuberLoss", "delta", delta)
+        self.policy = _options.policy("HuberLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return huber_loss(input, target, reduction=self.reduction, delta=self.delta, **options)
+        return huber_loss(input, target, reduction=self.reduction, delta=self.delta, **{**self.policy, **options})

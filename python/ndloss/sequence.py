@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check
+from ndloss import _array, _check, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
@@ -13,7 +13,7 @@ from ndloss._sequence import SequenceProblem
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
 
 __all__ = [
     "CTCLoss",
@@ -32,6 +32,17 @@ def ctc_loss(
     target_lengths: ArrayLike,
     blank: int = 0,
     *,
+    reduction: Literal["none"],
+    zero_infinity: bool = False,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def ctc_loss(
+    log_probs: ArrayLike,
+    targets: ArrayLike,
+    input_lengths: ArrayLike,
+    target_lengths: ArrayLike,
+    blank: int,
     reduction: Literal["none"],
     zero_infinity: bool = False,
     **options: Unpack[LossOptions],
@@ -147,10 +158,17 @@ class CTCLoss(Loss):
 
     _parameters = ("blank", "reduction", "zero_infinity")
 
-    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+    def __init__(
+        self,
+        blank: int = 0,
+        reduction: str = "mean",
+        zero_infinity: bool = False,
+        **policy: Unpack[Policy],
+    ) -> None:
         self.blank = _check.integer("CTCLoss", "blank", blank)
         self.reduction = _check.reduction("CTCLoss", reduction)
         self.zero_infinity = bool(zero_infinity)
+        self.policy = _options.policy("CTCLoss", policy)
 
     def __call__(
         self,
@@ -161,5 +179,12 @@ class CTCLoss(Loss):
         **options: Any,
     ) -> Any:
         return ctc_loss(
-            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity, **options
+            log_probs,
+            targets,
+            input_lengths,
+            target_lengths,
+            self.blank,
+            self.reduction,
+            self.zero_infinity,
+            **{**self.policy, **options},
         )
