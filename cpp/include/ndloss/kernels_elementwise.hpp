@@ -26,6 +26,7 @@ struct ElementwiseBlock {
   T scale;  // multiplies the gradient
   T* value;
   T* grad[max_operands];
+  T* curvature[max_operands];
   std::ptrdiff_t size;
 };
 
@@ -40,17 +41,18 @@ struct BlockResult {
 template <class T>
 struct ElementwiseKernels {
   using Kernel = BlockResult (*)(const void* loss, const ElementwiseBlock<T>& block);
-  Kernel sum;        // Σ value
-  Kernel map;        // value
-  Kernel gradient;   // Σ value; d value / d operand 0, times scale
-  Kernel gradients;  // the same for every differentiable operand
+  Kernel sum;         // Σ value
+  Kernel map;         // value
+  Kernel gradient;    // Σ value; d value / d operand 0, times scale
+  Kernel gradients;   // the same for every differentiable operand
+  Kernel curvatures;  // these, and the second derivatives, times scale too
 };
 
 namespace NDLOSS_ISA {
 namespace {
 
 /// What a pass stores of every element, as flags. A loss that folds has no value while it is summed, but its two parts.
-enum Stores : unsigned { whole_value = 1, folded_value = 2, first_gradient = 4, all_gradients = 8 };
+enum Stores : unsigned { whole_value = 1, folded_value = 2, first_gradient = 4, all_gradients = 8, all_curvatures = 16 };
 
 /// Elements between two visits to the doubles: a run of each lane.
 inline constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
@@ -99,6 +101,11 @@ NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& bl
       block.grad[k][i] = term.grad[k] * block.scale;
     }
   }
+  if constexpr ((S & all_curvatures) != 0) {
+    for (int k = 0; k < L::inputs; ++k) {
+      block.curvature[k][i] = term.curvature[k] * block.scale;
+    }
+  }
   return checked<L> ? static_cast<std::uint32_t>(!valid_at<L>(block, i, operands)) : 0;
 }
 
@@ -137,7 +144,7 @@ template <unsigned S, class L, class T>
 /// Up to `lanes` elements copied out, so that the last group of a block runs through the same loop as every other.
 template <unsigned S, class L, class T>
 struct Remainder {
-  T storage[(L::operands + L::inputs) * lanes];
+  T storage[(L::operands + 2 * L::inputs) * lanes];
   ElementwiseBlock<T> block;
 
   NDLOSS_INLINE Remainder(const ElementwiseBlock<T>& whole, std::ptrdiff_t first, int count) : block(whole) {
@@ -151,6 +158,7 @@ struct Remainder {
     }
     for (int k = 0; k < L::inputs; ++k) {
       block.grad[k] = storage + used++ * lanes;
+      block.curvature[k] = storage + used++ * lanes;
     }
   }
 
@@ -159,6 +167,9 @@ struct Remainder {
     for (int k = 0; k < gradients; ++k) {
       for (int l = 0; l < count; ++l) {
         whole.grad[k][first + l] = block.grad[k][l];
+        if constexpr ((S & all_curvatures) != 0) {
+          whole.curvature[k][first + l] = block.curvature[k][l];
+        }
       }
     }
   }
@@ -313,6 +324,7 @@ inline constexpr ElementwiseKernels<T> elementwise_kernels = {
     .map = map_pass<L, T>,
     .gradient = sum_pass<L, summed<L> | first_gradient, T>,
     .gradients = sum_pass<L, summed<L> | (L::inputs > 1 ? all_gradients : first_gradient), T>,
+    .curvatures = sum_pass<L, summed<L> | (L::inputs > 1 ? all_gradients : first_gradient) | all_curvatures, T>,
 };
 
 }  // namespace
