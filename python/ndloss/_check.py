@@ -135,7 +135,9 @@ def ignore_value(function: str, value: object) -> float | None:
         return None
     ignored = number(function, "ignore_index", value)
     if ignored != ignored:
-        raise ValueError(f"{function}: ignore_index must be a number that a target can equal, got nan; mask=~np.isnan(target) does it")
+        raise ValueError(
+            f"{function}: ignore_index must be a number that a target can equal, got nan; mask=~np.isnan(target) does it"
+        )
     return ignored
 
 
@@ -310,6 +312,11 @@ def loss_shaped(function: str, argument: str, array: Array, shape: tuple[int, ..
         ) from None
 
 
+def out_shape(function: str, out: Array, shape: tuple[int, ...]) -> None:
+    if out.shape != shape:
+        raise ValueError(f"{function}: out must have shape {shape}, got {out.shape}")
+
+
 def no_divisor(function: str, wanted: bool) -> None:
     """An unreduced loss is divided by nothing."""
     if wanted:
@@ -341,6 +348,12 @@ def strict_shapes(function: str, **arrays: Array) -> None:
     if len({array.shape for array in arrays.values()}) > 1:
         got = " and ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ValueError(f"{function}: the arguments must have one shape, as broadcast=False asks for, got {got}")
+
+
+def strict_rows(function: str, argument: str, array: Array, rows: tuple[int, ...]) -> None:
+    """What broadcast=False asks of an array with one element for each row."""
+    if array.shape != rows:
+        raise ValueError(f"{function}: {argument} must have shape {rows}, as broadcast=False asks for, got {array.shape}")
 
 
 def broadcasts_to(function: str, argument: str, array: Array, shape: tuple[int, ...], of: str) -> Array:
@@ -499,8 +512,13 @@ def bad_class(function: str, index: int, shape: tuple[int, ...], value: int, cla
     raise IndexError(f"{function}: {place} is {value}, outside [{lowest}, {classes}). Target {value} is out of bounds.")
 
 
-def lengths(function: str, argument: str, value: object, samples: int, largest: int | None) -> list[int]:
-    """One length for each sample, as integers that are nobody else's; a single sample's may be a number."""
+def lengths(
+    function: str, argument: str, value: object, samples: int, largest: int | None, kept: Sequence[bool] | None = None
+) -> list[int]:
+    """One length for each sample, as integers that are nobody else's; a single sample's may be a number.
+
+    Lengths of samples that are not kept are not looked at.
+    """
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -514,6 +532,8 @@ def lengths(function: str, argument: str, value: object, samples: int, largest: 
         )
     numbers: list[int] = array.ravel().tolist()
     for index, number in enumerate(numbers):
+        if kept is not None and not kept[index]:
+            continue
         place = _place(argument, index, array.shape)
         if number < 0:
             raise ValueError(
@@ -528,7 +548,7 @@ def lengths(function: str, argument: str, value: object, samples: int, largest: 
     return numbers
 
 
-def transcripts(function: str, targets: Array, target_lengths: Sequence[int]) -> Array:
+def transcripts(function: str, targets: Array, target_lengths: Sequence[int], kept: Sequence[bool] | None = None) -> Array:
     """Labels of all samples: a row for each, or one after the other."""
     if targets.dtype.kind not in "iub":
         if targets.size == 0:
@@ -545,21 +565,18 @@ def transcripts(function: str, targets: Array, target_lengths: Sequence[int]) ->
         return targets
     if len(targets) != samples:
         raise ValueError(f"{function}: targets must have one row for each of {samples} samples, got shape {targets.shape}")
-    if targets.shape[1] < max(target_lengths):
+    longest = max((n for i, n in enumerate(target_lengths) if kept is None or kept[i]), default=0)
+    if targets.shape[1] < longest:
         raise ValueError(
-            f"{function}: targets must have at least {max(target_lengths)} columns, the largest of target_lengths, "
-            f"got shape {targets.shape}"
+            f"{function}: targets must have at least {longest} columns, the largest of target_lengths, got shape {targets.shape}"
         )
     return targets
 
 
-def bad_label(
-    function: str, targets: Array, target_lengths: Sequence[int], sample: int, place: int, value: int, classes: int
-) -> NoReturn:
-    if targets.ndim == 2:
-        where = f"targets[{sample}, {place}]"
-    else:
-        where = f"targets[{sum(target_lengths[:sample]) + place}], label {place} of sample {sample},"
+def bad_label(function: str, ndim: int, places: Sequence[int], sample: int, place: int, value: int, classes: int) -> NoReturn:
+    """`places` says where the labels of each sample begin in targets of one dimension."""
+    one_by_one = f"targets[{places[sample] + place}], label {place} of sample {sample},"
+    where = f"targets[{sample}, {place}]" if ndim == 2 else one_by_one
     raise IndexError(f"{function}: {where} is {value}, outside [0, {classes}). Target {value} is out of bounds.")
 
 

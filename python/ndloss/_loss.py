@@ -97,10 +97,11 @@ class Loss(Differentiable):
         return f"{text[:-1]}{'' if text.endswith('()') else ', '}{self._described()})"
 
     def __eq__(self, other: object) -> bool:
-        same = super().__eq__(other)
-        return same if same is NotImplemented else same and self.policy == other.policy  # type: ignore[attr-defined]
+        if isinstance(other, Loss) and self.policy != other.policy:
+            return False
+        return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def grad_hess(self, *operands: Any, argnums: object = 0, out: Any = None, **options: Any) -> Any:
         """The gradient and the diagonal of the Hessian, in one pass: what boosting libraries ask for.

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ndloss import _check
+from ndloss import _check, _outputs
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Stream
     from ndloss._options import Settings
-    from ndloss._request import Problem
     from ndloss._typing import Array
 
 Operand = tuple["Array", bool]
@@ -21,18 +20,19 @@ Operand = tuple["Array", bool]
 class Movable(Protocol):
     """A problem whose settings may be exchanged before it is asked for anything."""
 
+    function: str
     settings: Settings
 
     def value(self) -> Any: ...
     def value_and_grad(self, argnums: object, grad_output: object) -> Any: ...
-    def grad_hess(self, argnums: object, out: Any) -> Any: ...
+    def grad_hess(self, argnums: object, out: object) -> Any: ...
     def feed(self, stream: Stream) -> None: ...
-    def wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]: ...
+    def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]: ...
 
 
 @dataclass(frozen=True)
 class Way:
-    """How an array of `shape` gets the axis that its broadcast `ndim` dimensions count from the end to its end, and back."""
+    """How an array of `shape` gets an axis to its end, and back. `axis` counts from the end of `ndim` broadcast dimensions."""
 
     shape: tuple[int, ...]
     ndim: int
@@ -45,11 +45,17 @@ class Way:
         return np.moveaxis(array, -1, self.axis).reshape(self.shape)
 
 
+def moved_last(operands: dict[str, Operand], axis: int) -> tuple[dict[str, Operand], dict[str, Way]]:
+    """The operands with an axis, counted from the end of what they broadcast to, moved to the end; and how to undo it."""
+    ndim = max(array.ndim for array, _ in operands.values())
+    ways = {name: Way(array.shape, ndim, axis) for name, (array, _) in operands.items()}
+    return {name: (ways[name].there(array), weak) for name, (array, weak) in operands.items()}, ways
+
+
 @dataclass
 class MovedProblem:
-    """A problem of arrays some of which were moved; `ways` has those by name."""
+    """A problem of arrays that were moved: `ways` has how, by name."""
 
-    function: str
     problem: Movable
     ways: dict[str, Way]
 
@@ -60,44 +66,39 @@ class MovedProblem:
         self.problem.feed(stream)
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
-        names, several = self.problem.wanted(argnums)
+        names, several = self.problem._wanted(argnums)
         out = self.problem.settings.out
-        if out is not None:
-            self.problem.settings = replace(self.problem.settings, out=self._there(names, several, out))
+        self.problem.settings = replace(self.problem.settings, out=self._there(names, several, out))
         value, grads = self.problem.value_and_grad(argnums, grad_output)
         return value, self._back(names, several, grads, out)
 
-    def grad_hess(self, argnums: object, out: Any) -> Any:
-        names, several = self.problem.wanted(argnums)
-        pair = (None, None) if out is None else _check.pair_of_outputs(self.function, out)
-        found = self.problem.grad_hess(argnums, None if out is None else tuple(self._there(names, several, one) for one in pair))
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        names, several = self.problem._wanted(argnums)
+        pair = _outputs.pair(self.problem.function, out)
+        views = None if out is None else tuple(self._there(names, several, one) for one in pair)
+        found = self.problem.grad_hess(argnums, views)
         return tuple(self._back(names, several, one, given) for one, given in zip(found, pair, strict=True))
 
-    def _there(self, names: tuple[str, ...], several: bool, out: Any) -> Any:
+    def _there(self, names: tuple[str, ...], several: bool, out: object) -> Any:
         """Views of the caller's arrays, as the problem wants them."""
-        if out is None:
-            return None
-        given = out if several and isinstance(out, tuple) else (out,)
-        views = tuple(self._view(name, one) for name, one in zip(names, given, strict=False)) + tuple(given[len(names) :])
-        return views if several and isinstance(out, tuple) else views[0]
+        given = _outputs.several(self.problem.function, out, names, several)
+        views = tuple(self._view(name, given[name]) for name in names)
+        return None if out is None else views if several else views[0]
 
-    def _view(self, name: str, array: Any) -> Any:
+    def _view(self, name: str, out: object) -> object:
+        """What is no array is left as it is: the problem refuses it."""
         way = self.ways.get(name)
-        # What is no such array is left for the problem to refuse.
-        return array if way is None or not isinstance(array, np.ndarray) or array.shape != way.shape else way.there(array)
+        if way is None or not isinstance(out, np.ndarray):
+            return out
+        _check.out_shape(self.problem.function, out, way.shape)
+        return way.there(out)
 
-    def _back(self, names: tuple[str, ...], several: bool, grads: Any, out: Any) -> Any:
-        results = []
-        for place, name in enumerate(names):
-            given = out[place] if several and out is not None else out
-            grad = grads[place] if several else grads
-            results.append(given if given is not None else self.ways[name].back(grad) if name in self.ways else grad)
-        return tuple(results) if several else results[0]
-
-
-def moved_last(
-    function: str, operands: dict[str, Operand], axis: int, ndim: int
-) -> tuple[dict[str, Operand], dict[str, Way]]:
-    """The operands with an axis, counted from the end of their `ndim` broadcast dimensions, moved to the end; and their ways."""
-    ways = {name: Way(array.shape, ndim, axis) for name, (array, _) in operands.items()}
-    return {name: (ways[name].there(array), weak) for name, (array, weak) in operands.items()}, ways
+    def _back(self, names: tuple[str, ...], several: bool, grads: Any, out: object) -> Any:
+        given = _outputs.several(self.problem.function, out, names, several)
+        found = dict(zip(names, grads if several else (grads,), strict=True))
+        for name, grad in found.items():
+            if given[name] is not None:
+                found[name] = given[name]
+            elif name in self.ways:
+                found[name] = self.ways[name].back(np.asarray(grad))
+        return tuple(found.values()) if several else found[names[0]]

@@ -8,6 +8,7 @@ from ndloss import _array, _check, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
+from ndloss._moved import MovedProblem, Way, moved_last
 from ndloss._options import loss_options
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def binary_cross_entropy(
     **options: Any,
 ) -> Any:
     """Binary cross entropy of probabilities. See `BCELoss`."""
-    if weight is None and size_average is None and reduce is None and not options:
+    if weight is None and size_average is None and reduce is None and ignore_index is None and not options:
         plain = _core.binary_cross_entropy(input, target, reduction)
         if plain is not None:
             return plain
@@ -92,8 +93,18 @@ def binary_cross_entropy(
     weights = _array.optional(function, "weight", weight)
     if weights is not None:
         _check.broadcasts_to(function, "weight", weights, y.shape, "target")
-    operands = {"input": (x, x_weak), "target": (y, y_weak)}
-    return request(ElementwiseProblem(function, function, operands, x.shape, reduction, settings, weight=weights, domain="[0, 1]"))
+    problem = ElementwiseProblem(
+        function,
+        function,
+        {"input": (x, x_weak), "target": (y, y_weak)},
+        x.shape,
+        reduction,
+        settings,
+        weight=weights,
+        domain="[0, 1]",
+        ignore_value=_check.ignore_value(function, ignore_index),
+    )
+    return request(problem)
 
 
 @documented
@@ -108,6 +119,9 @@ class BCELoss(Loss):
         Multiplies the loss; broadcasts to the target. Not in the mean's divisor, which is the number of elements.
     {legacy}
     {reduction}
+    {ignored_target}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -224,7 +238,8 @@ def binary_cross_entropy_with_logits(
     **options: Any,
 ) -> Any:
     """Binary cross entropy of logits. See `BCEWithLogitsLoss`."""
-    if weight is None and pos_weight is None and size_average is None and reduce is None and not options:
+    usual = weight is None and pos_weight is None and size_average is None and reduce is None and ignore_index is None
+    if usual and not options:
         plain = _core.binary_cross_entropy_with_logits(input, target, reduction)
         if plain is not None:
             return plain
@@ -243,8 +258,17 @@ def binary_cross_entropy_with_logits(
         positive, _ = _array.as_array(function, "pos_weight", pos_weight)
         constants["pos_weight"] = _check.broadcasts_to(function, "pos_weight", positive, x.shape, "input")
         core = "binary_cross_entropy_with_logits_pos_weight"
-    operands = {"input": (x, x_weak), "target": (y, y_weak)}
-    problem = ElementwiseProblem(function, core, operands, x.shape, reduction, settings, constants=constants, weight=weights)
+    problem = ElementwiseProblem(
+        function,
+        core,
+        {"input": (x, x_weak), "target": (y, y_weak)},
+        x.shape,
+        reduction,
+        settings,
+        constants=constants,
+        weight=weights,
+        ignore_value=_check.ignore_value(function, ignore_index),
+    )
     return request(problem)
 
 
@@ -262,6 +286,9 @@ class BCEWithLogitsLoss(Loss):
     {reduction}
     pos_weight : array_like, optional
         Multiplies the positive term; broadcasts to the input.
+    {ignored_target}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -388,7 +415,8 @@ def multilabel_soft_margin_loss(
     **options: Any,
 ) -> Any:
     """Multi-label soft margin loss. See `MultiLabelSoftMarginLoss`."""
-    if weight is None and size_average is None and reduce is None and not options:
+    usual = weight is None and size_average is None and reduce is None and axis is None and ignore_index is None
+    if usual and not options:
         plain = _core.multilabel_soft_margin_loss(input, target, reduction)
         if plain is not None:
             return plain
@@ -399,15 +427,25 @@ def multilabel_soft_margin_loss(
     y, y_weak = _array.as_array(function, "target", target)
     if x.ndim == 0:
         raise ValueError(f"{function}: input must have 1 or more dimensions, the last one for the classes; got 0")
-    weights = _array.optional(function, "weight", weight)
-    arrays = {"input": x, "target": y} if weights is None else {"input": x, "target": y, "weight": weights}
-    shape = _check.broadcast_shape(function, **arrays)
+    classes = _check.class_axis(function, "axis", -1 if axis is None else axis, x.ndim) - x.ndim
+    if not settings.broadcast:
+        _check.strict_shapes(function, input=x, target=y)
     operands = {"input": (x, x_weak), "target": (y, y_weak)}
+    weights = _array.optional(function, "weight", weight)
+    ways: dict[str, Way] = {}
+    if classes != -1:
+        # One weight per class already lies along the last axis; of a weight of more dimensions, one holds the classes.
+        moved = operands if weights is None or weights.ndim < 2 else {**operands, "weight": (weights, False)}
+        moved, ways = moved_last(moved, classes)
+        operands = {name: moved[name] for name in operands}
+        weights = moved["weight"][0] if "weight" in moved else weights
+    arrays = {name: array for name, (array, _) in operands.items()}
+    shape = _check.broadcast_shape(function, **arrays, **({} if weights is None else {"weight": weights}))
     problem = ElementwiseProblem(
         function, function, operands, shape, reduction, settings, weight=weights, weight_differentiable=True,
-        row_mean=True, row_divisor=x.shape[-1],
+        row_mean=True, row_divisor=x.shape[classes], ignore_value=_check.ignore_value(function, ignore_index),
     )  # fmt: skip
-    return request(problem)
+    return request(MovedProblem(problem, ways) if ways else problem)
 
 
 @documented
@@ -422,6 +460,11 @@ class MultiLabelSoftMarginLoss(Loss):
         One weight per class; any shape that broadcasts.
     {legacy}
     {reduction}
+    {ignored_target}
+    axis : int, default -1
+        The axis of the classes in input, and in target and weight; a weight of one dimension has one element per class.
+    {policy}
+    {options}
 
     Shape
     -----
@@ -530,7 +573,7 @@ def soft_margin_loss(
     **options: Any,
 ) -> Any:
     """Logistic loss of answers 1 and -1. See `SoftMarginLoss`."""
-    if size_average is None and reduce is None and not options:
+    if size_average is None and reduce is None and ignore_index is None and not options:
         plain = _core.soft_margin_loss(input, target, reduction)
         if plain is not None:
             return plain
@@ -539,6 +582,8 @@ def soft_margin_loss(
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
+    if not settings.broadcast:
+        _check.strict_shapes(function, input=x, target=y)
     _check.broadcasts_to(function, "target", y, x.shape, "input")
     problem = ElementwiseProblem(
         function,
@@ -548,6 +593,7 @@ def soft_margin_loss(
         reduction,
         settings,
         typed_constants={"target": (y, y_weak)},
+        ignore_value=_check.ignore_value(function, ignore_index),
     )
     return request(problem)
 
@@ -562,6 +608,9 @@ class SoftMarginLoss(Loss):
     ----------
     {legacy}
     {reduction}
+    {ignored_target}
+    {policy}
+    {options}
 
     Shape
     -----

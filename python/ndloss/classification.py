@@ -148,6 +148,9 @@ class CrossEntropyLoss(Loss):
     {reduction}
     label_smoothing : float in [0, 1], default 0.0
         The share of every target that is spread evenly over the classes.
+    {class_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -308,6 +311,9 @@ class NLLLoss(Loss):
     {legacy}
     {ignore_index}
     {reduction}
+    {class_axis}
+    {policy}
+    {options}
 
     Shape
     -----

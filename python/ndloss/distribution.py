@@ -93,6 +93,8 @@ def kl_div(
     reduction = _check.reduction(function, reduction, batchmean=True)
     operands, shape = broadcast_operands(function, input=input, target=target)
     x = operands["input"][0]
+    if not settings.broadcast:
+        _check.strict_shapes(function, input=x, target=operands["target"][0])
     size, batch = int(np.prod(shape, dtype=np.int64)), x.shape[0] if x.ndim else 1
     weight: Array | None = None
     repeats = 1
@@ -122,6 +124,8 @@ class KLDivLoss(Loss):
         by the number of elements, and warns of it on every call.
     log_target : bool, default False
         The target holds log-probabilities.
+    {policy}
+    {options}
 
     Shape
     -----
@@ -184,7 +188,7 @@ class KLDivLoss(Loss):
         chosen = self.reduction if reduction is None else _check.reduction("KLDivLoss", reduction, batchmean=True)
         if chosen == "none":
             raise ValueError("KLDivLoss.accumulator: reduction must be 'mean', 'sum' or 'batchmean', got 'none'")
-        criterion = KLDivLoss(reduction=chosen, log_target=self.log_target)
+        criterion = KLDivLoss(reduction=chosen, log_target=self.log_target, **self.policy)
         return LossAccumulator(criterion, "mean" if chosen == "batchmean" else chosen)
 
 
@@ -258,6 +262,8 @@ def poisson_nll_loss(
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
     operands, shape = broadcast_operands(function, input=input, target=target)
+    if not settings.broadcast:
+        _check.strict_shapes(function, **{name: array for name, (array, _) in operands.items()})
     return request(ElementwiseProblem(function, core, operands, shape, reduction, settings, [shift]))
 
 
@@ -278,6 +284,8 @@ class PoissonNLLLoss(Loss):
     eps : float, default 1e-8
         Added to a rate before its logarithm is taken.
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -398,6 +406,8 @@ def gaussian_nll_loss(
     given, weak = _array.as_array(function, "var", var)
     number = isinstance(var, (float, int, np.number))
     v = given if number else _check.variance(function, given, x[0])
+    if not settings.broadcast:
+        _check.strict_shapes(function, input=x[0], target=y[0])
     shape = _check.broadcast_shape(function, input=x[0], target=y[0], var=v)
     operands = {"input": x, "target": y, "var": (v, weak or number)}
     problem = ElementwiseProblem(
@@ -427,6 +437,8 @@ class GaussianNLLLoss(Loss):
     eps : float, default 1e-6
         The smallest variance used.
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----

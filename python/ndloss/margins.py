@@ -99,7 +99,9 @@ def multi_margin_loss(
     _check.margin_rows(function, x, classes)
     _check.margin_labels(function, x, y, classes)
     return request(
-        RowProblem(function, (x, x_weak), classes, reduction, settings, labels=y, weight=weights, p=power, margin=width, shape=y.shape)
+        RowProblem(
+            function, (x, x_weak), classes, reduction, settings, labels=y, weight=weights, p=power, margin=width, shape=y.shape
+        )
     )
 
 
@@ -118,6 +120,9 @@ class MultiMarginLoss(Loss):
     {class_weight}
     {legacy}
     {reduction}
+    {class_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -259,6 +264,9 @@ class MultiLabelMarginLoss(Loss):
     ----------
     {legacy}
     {reduction}
+    {class_axis}
+    {policy}
+    {options}
 
     Shape
     -----

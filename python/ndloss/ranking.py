@@ -76,7 +76,10 @@ def margin_ranking_loss(
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     operands, shape = broadcast_operands(function, input1=input1, input2=input2, target=target)
-    _check.same_ndim(function, **{name: array for name, (array, _) in operands.items()})
+    arrays = {name: array for name, (array, _) in operands.items()}
+    _check.same_ndim(function, **arrays)
+    if not settings.broadcast:
+        _check.strict_shapes(function, **arrays)
     return request(ElementwiseProblem(function, function, operands, shape, reduction, settings, [wanted]))
 
 
@@ -92,6 +95,8 @@ class MarginRankingLoss(Loss):
         By how much the one score should be higher.
     {legacy}
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -202,13 +207,15 @@ def hinge_embedding_loss(
     """Hinge loss of distances within pairs. See `HingeEmbeddingLoss`."""
     function = "hinge_embedding_loss"
     wanted = _check.number(function, "margin", margin)
-    if size_average is None and reduce is None and not options:
+    if size_average is None and reduce is None and ignore_index is None and not options:
         plain = _core.hinge_embedding_loss(input, target, reduction, wanted)
         if plain is not None:
             return plain
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     operands, shape = broadcast_operands(function, input=input, target=target)
+    if not settings.broadcast:
+        _check.strict_shapes(function, **{name: array for name, (array, _) in operands.items()})
     target_operand = operands.pop("target")
     problem = ElementwiseProblem(
         function,
@@ -219,6 +226,7 @@ def hinge_embedding_loss(
         settings,
         [wanted],
         typed_constants={"target": target_operand},
+        ignore_value=_check.ignore_value(function, ignore_index),
     )
     return request(problem)
 
@@ -235,6 +243,9 @@ class HingeEmbeddingLoss(Loss):
         How far apart a pair that does not belong together should be.
     {legacy}
     {reduction}
+    {ignored_target}
+    {policy}
+    {options}
 
     Shape
     -----

@@ -45,6 +45,8 @@ def _regress(
     operands, shape = broadcast_operands(function, input=input, target=target)
     x, y = operands["input"][0], operands["target"][0]
     if x.shape != y.shape:
+        if not settings.broadcast:
+            _check.strict_shapes(function, input=x, target=y)
         _check.warn(
             f"Using a target size ({y.shape}) that is different to the input size ({x.shape}). This will likely lead to "
             f"incorrect results due to broadcasting. Please ensure they have the same size.",
@@ -131,6 +133,8 @@ class L1Loss(Loss):
     ----------
     {legacy}
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -249,6 +253,8 @@ class MSELoss(Loss):
     ----------
     {legacy}
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -370,6 +376,8 @@ class SmoothL1Loss(Loss):
     {reduction}
     beta : float, default 1.0
         Where the parabola ends, at least 0. With 0 this is `L1Loss`; with infinity it is 0.
+    {policy}
+    {options}
 
     Shape
     -----
@@ -474,6 +482,8 @@ class HuberLoss(Loss):
     {reduction}
     delta : float, default 1.0
         Where the loss becomes linear, above 0; infinity gives half the squared error.
+    {policy}
+    {options}
 
     Shape
     -----
