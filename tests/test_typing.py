@@ -5,6 +5,7 @@ the same.
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -32,8 +33,25 @@ def check(x: npt.NDArray[np.float32], y: npt.NDArray[np.float64], labels: list[i
 """
 # How a call may say its reduction, and the type that follows; `how: str` may be any reduction.
 SAID = {"": SCALAR, 'reduction="mean"': SCALAR, 'reduction="sum"': SCALAR, 'reduction="none"': ARRAY}
+# What every loss takes, and what some do.
+OPTIONS = (
+    "sample_weight=x, mask=[True]",
+    "dtype=np.float64, empty='zero', broadcast=False, validate=False",
+    "return_divisor=False",
+)
+OWN_OPTIONS = {"axis": "axis=-1"}
 # Not a type of any argument, and what mypy calls that.
-WRONG = ("x, y, reduction=1", "x, y, num_threads='2'", "x, y, surprise=1")
+WRONG = ("x, y, empty='never'", "x, y, validate='no'", "x, y, reduction=1", "x, y, num_threads='2'", "x, y, surprise=1")
+
+
+def by_position(function: str, reduction: str) -> str:
+    """torch's arguments after input and target up to the reduction, by position; nothing where that is keyword-only."""
+    said: list[str] = []
+    for parameter in list(inspect.signature(getattr(F, function)).parameters.values())[2:]:
+        if parameter.name == "reduction":
+            return ", ".join((*said, repr(reduction))) if parameter.kind is parameter.POSITIONAL_OR_KEYWORD else ""
+        said.append("y" if parameter.default is parameter.empty else repr(parameter.default))
+    return ""
 
 
 def right_lines() -> Iterator[tuple[str, str]]:
@@ -42,10 +60,21 @@ def right_lines() -> Iterator[tuple[str, str]]:
         for said, kind in SAID.items():
             for operands in ("x, y", "x, labels", "[0.5, 0.25], y", "x, y, num_threads=2"):
                 yield f"F.{case.name}({operands}{said and f', {said}'})", kind
+        for positional, kind in ((by_position(case.name, "none"), ARRAY), (by_position(case.name, "mean"), SCALAR)):
+            if positional:
+                yield f"F.{case.name}(x, y, {positional})", kind
+        for option in (
+            *OPTIONS,
+            *(text for name, text in OWN_OPTIONS.items() if name in inspect.signature(getattr(F, case.name)).parameters),
+        ):
+            yield f"F.{case.name}(x, y, {option})", SCALAR
     for case in CASES:
         if not case.is_loss:
             yield f"F.{case.name}(x)", ARRAY
-        yield f"nl.{case.class_name}()", f"ndloss.{getattr(nl, case.class_name).__module__.split('.')[1]}.{case.class_name}"
+        made = f"ndloss.{getattr(nl, case.class_name).__module__.split('.')[1]}.{case.class_name}"
+        yield f"nl.{case.class_name}()", made
+        if case.is_loss:
+            yield f"nl.{case.class_name}(empty='zero', broadcast=False, validate=False)", made
 
 
 def wrong_lines() -> Iterator[str]:
