@@ -157,6 +157,8 @@ cross_entropy: Plain
 nll_loss: Plain
 multi_margin_loss: Plain
 multilabel_margin_loss: Plain
+cosine_embedding_loss: Plain
+triplet_margin_loss: Plain
 
 def activate(name: str, input: Array, axis: int, upstream: Array | None, twice: bool, out: Array, threads: int) -> None: ...
 def row_block(name: str, classes: int) -> int: ...

@@ -216,16 +216,23 @@ template <class T>
   }
 }
 
+/// The first operand of element i outside its domain, -1 if there is none. The domains are read by constant positions: a
+/// loop over them would make their array a symbol of every ISA's object.
+template <class L, class T, std::size_t... K>
+NDLOSS_INLINE int bad_operand(const ElementwiseBlock<T>& block, std::ptrdiff_t i, std::index_sequence<K...>) {
+  int found = -1;
+  static_cast<void>(((!in_domain(L::domains[K], block.operand[K][i]) && (found = static_cast<int>(K), true)) || ...));
+  return found;
+}
+
 /// The first element of [begin, end) outside its operand's domain. Cold: runs only where the pass has seen one.
 template <class L, class T>
 [[gnu::cold, gnu::noinline]] BadValue find_bad(const ElementwiseBlock<T>& block, std::ptrdiff_t begin, std::ptrdiff_t end) {
   for (std::ptrdiff_t i = begin; i < end; ++i) {
-    for (int k = 0; k < L::operands; ++k) {
-      const T x = block.operand[k][i];
-      if (!in_domain(L::domains[k], x)) {
-        return {
-            .index = i, .value = std::bit_cast<std::uint64_t>(static_cast<double>(x)), .operand = static_cast<std::int8_t>(k)};
-      }
+    const int k = bad_operand<L>(block, i, std::make_index_sequence<L::operands>{});
+    if (k >= 0) {
+      const auto x = static_cast<double>(block.operand[k][i]);
+      return {.index = i, .value = std::bit_cast<std::uint64_t>(x), .operand = static_cast<std::int8_t>(k)};
     }
   }
   // Another thread has put it right meanwhile: report where it was.
