@@ -90,7 +90,7 @@ def cosine_embedding_loss(
     **options: Any,
 ) -> Any:
     """Cosine embedding loss. See `CosineEmbeddingLoss`."""
-    if size_average is None and reduce is None and not options:
+    if size_average is None and reduce is None and axis is None and not options:
         plain = _core.cosine_embedding_loss(input1, input2, target, margin, reduction)
         if plain is not None:
             return plain
@@ -414,7 +414,7 @@ def triplet_margin_loss(
     **options: Any,
 ) -> Any:
     """Triplet margin loss. See `TripletMarginLoss`."""
-    if size_average is None and reduce is None and not options:
+    if size_average is None and reduce is None and axis is None and not options:
         plain = _core.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
         if plain is not None:
             return plain
