@@ -75,6 +75,8 @@ class RowProblem:
             index, _, bits = total.bad
             value = bits if labels.dtype.kind == "u" or bits < 2**63 else bits - 2**64
             lowest = 0 if self.label_sets is None else -1
+            if self.label_sets is not None:  # the core counts along rows, wherever these lie
+                index = int(np.moveaxis(np.arange(labels.size).reshape(labels.shape), self.axis, -1).flat[index])
             _check.bad_class(self.function, index, self.target_shape, value, self.classes, lowest)
         return total
 
