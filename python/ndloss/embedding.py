@@ -324,9 +324,8 @@ def _triplet(
             d, (dx, dy) = VectorProblem(function, inner, pair, both, "none", alone).value_and_grad((0, 1), None)
             return d, dx, dy
 
-        problem = _of_distances(function, operands, distance, loss.margin, loss.swap, reduction, settings, axis)
-        problem.outer.dtype = settings.result_dtype(*operands.values())
-        return problem
+        result = settings.result_dtype(*operands.values())
+        return _of_distances(function, operands, distance, loss.margin, loss.swap, reduction, settings, axis, result)
     return VectorProblem(function, loss, operands, shape, reduction, settings, axis=axis)
 
 
@@ -339,6 +338,7 @@ def _of_distances(
     reduction: str,
     settings: Settings,
     axis: int,
+    result: np.dtype[Any] | None = None,
 ) -> DistanceProblem | MovedProblem:
     """The problem of a distance that is computed here, of vectors whose features are moved to the last axis."""
     ways: dict[str, Way] = {}
@@ -347,6 +347,8 @@ def _of_distances(
     pairs = DistanceProblem.PAIRS if swap else DistanceProblem.PAIRS[:2]
     found = tuple(_check.distance_and_slopes(function, distance(operands[x][0], operands[y][0])) for x, y in pairs)
     problem = DistanceProblem(function, operands, found, margin, reduction, settings)
+    if result is not None:
+        problem.outer.dtype = result  # whatever the distances are computed in
     return MovedProblem(problem, ways) if ways else problem
 
 
