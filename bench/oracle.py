@@ -243,4 +243,6 @@ FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "cross_entropy": (_cross_entropy, _cross_entropy_gradient),
     "multi_margin_loss": (_margin, _margin_gradient),
     "multilabel_margin_loss": (_margin, _margin_gradient),
+    "cosine_embedding_loss": (_cosine_embedding, _cosine_embedding_gradient),
+    "triplet_margin_loss": (_triplet, _triplet_gradient),
 }
