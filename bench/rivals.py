@@ -141,7 +141,7 @@ def numpy_scipy(workload: Workload, mode: str, threads: int) -> Call | None:
     """What one writes without a library of losses. NumPy uses one thread for all of this."""
     if (
         mode == "value_and_grad"
-        or workload.loss in (*ELEMENTWISE, "multilabel_margin_loss")
+        or workload.loss in (*ELEMENTWISE, "multilabel_margin_loss", "ctc_loss")
         or (workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None)
     ):
         return None

@@ -51,6 +51,8 @@ class Workload:
         """Elements of the unreduced loss."""
         if self.loss in ("cross_entropy", "nll_loss"):
             return int(self.target.size)
+        if self.loss == "ctc_loss":
+            return int(self.input.shape[1])
         if self.loss in ("multilabel_soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss"):
             return self.elements // int(self.input.shape[-1])
         return self.elements
@@ -80,6 +82,8 @@ class Spec:
             return Workload(self.name, self.loss, logits, target)
         if self.loss in ("multi_margin_loss", "multilabel_margin_loss"):
             return Workload(self.name, self.loss, *_scores(rng, shape, dtype, several=self.loss == "multilabel_margin_loss"))
+        if self.loss == "ctc_loss":
+            return self._speech(shape, dtype, rng)
         x, y = _aligned(shape, dtype), _aligned(shape, dtype)
         if self.loss in ELEMENTWISE:
             return Workload(self.name, self.loss, *_elementwise(self.loss, rng, x, y))
@@ -97,6 +101,15 @@ class Spec:
         if "soft targets" not in self.name:
             y[...] = y < 0.5
         return Workload(self.name, self.loss, x, y)
+
+    def _speech(self, shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Workload:
+        """Log-probabilities of (frames, batch, classes), and half as many labels as classes for every sample."""
+        frames, batch, classes = shape
+        logits = _aligned(shape, dtype)
+        rng.standard_normal(out=logits, dtype=logits.dtype)
+        logits -= np.log(np.exp(logits).sum(axis=2, keepdims=True))
+        target = rng.integers(1, classes, (batch, min(classes // 2, frames // 3)))
+        return Workload(self.name, self.loss, logits, target, (np.full(batch, frames), np.full(batch, target.shape[1])))
 
 
 def _elementwise(loss: str, rng: np.random.Generator, x: Array, y: Array) -> tuple[Any, ...]:
@@ -152,6 +165,7 @@ SPECS = (
     Spec("multi_margin_loss 16384x1000", "multi_margin_loss", (16384, 1000)),
     Spec("multilabel_margin_loss 1Mx10", "multilabel_margin_loss", (1 << 20, 10)),
     Spec("multilabel_margin_loss 16384x1000", "multilabel_margin_loss", (16384, 1000)),
+    Spec("ctc_loss 200x64x80, 40 labels", "ctc_loss", (200, 64, 80)),
 )
 
 

@@ -157,9 +157,8 @@ class MarginDriver {
       run_along(offsets, count, parts, tile);
     }
     double losses[tile_rows];
-    for (int r = 0; r < count; ++r) {
-      const bool used = tile.count[r] > 0;
-      losses[r] = used ? MultiMarginLoss::value(sums[r], rows.labels.weight[r], static_cast<double>(classes_)) : 0.0;
+    for (int r = 0; r < count; ++r) {  // a row without targets has a sum of 0
+      losses[r] = MultiMarginLoss::value(sums[r], rows.labels.weight[r], static_cast<double>(classes_));
     }
     base_.finish_rows(row, count, losses, rows.labels, value_, part);
     return rows.labels.bad;

@@ -36,6 +36,9 @@ class Chunk(Protocol):
     def stream_units(self) -> int: ...
     def stream_piece(self, begin: int, end: int) -> Piece: ...
     def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator: ...
+    @property
+    def selects(self) -> bool: ...
+    def whole(self) -> _core.Accumulator: ...
 
 
 class Stream:
@@ -54,15 +57,21 @@ class Stream:
         self.dtype: np.dtype[Any] | None = None
 
     def feed(self, chunk: Chunk) -> None:
-        """Adds a chunk; where it cannot be added, nothing has changed."""
+        """Adds a chunk; where it cannot be added, nothing has changed.
+
+        One whose elements count differently, by `sample_weight` or `mask`, is added as a whole.
+        """
         kind = chunk.stream_kind
-        if self.kind is not None and self.kind != kind:
+        if chunk.selects:
+            self.done.merge(chunk.whole())
+        elif self.kind is not None and self.kind != kind:
             fresh = Stream(self.reduction)
             fresh.feed(chunk)
             self.done, self.total, self.tail = self.finished(), fresh.total, fresh.tail
         else:
             self.total, self.tail = self._fed(chunk, kind)
-        self.kind = kind
+        if not chunk.selects:
+            self.kind = kind
         if self.dtype is None or kind.dtype.itemsize > self.dtype.itemsize:
             self.dtype = kind.dtype
 

@@ -195,6 +195,13 @@ class LinearProblem:
 
     # ---- streams: units are samples ----
 
+    @property
+    def selects(self) -> bool:
+        return self.settings.selects
+
+    def whole(self) -> _core.Accumulator:
+        return self.stream_add(_core.Accumulator(), 0, self.stream_units)
+
     def feed(self, stream: Stream) -> None:
         stream.feed(self)
 

@@ -127,6 +127,13 @@ class RowProblem:
 
     # ---- streams: units are rows ----
 
+    @property
+    def selects(self) -> bool:
+        return self.settings.selects
+
+    def whole(self) -> _core.Accumulator:
+        return self._raise_if_bad(self.call.accumulate(_core.Accumulator()))
+
     def feed(self, stream: Stream) -> None:
         stream.feed(self)
 

@@ -90,6 +90,13 @@ class SequenceProblem:
 
     # ---- streams: units are samples, each a block of its own ----
 
+    @property
+    def selects(self) -> bool:
+        return self.settings.selects
+
+    def whole(self) -> _core.Accumulator:
+        return self.stream_add(_core.Accumulator(), 0, self.stream_units)
+
     def feed(self, stream: Stream) -> None:
         self.by_length = stream.reduction == "mean"
         stream.feed(self)

@@ -107,6 +107,13 @@ class VectorProblem:
 
     # ---- streams: units are rows ----
 
+    @property
+    def selects(self) -> bool:
+        return self.settings.selects
+
+    def whole(self) -> _core.Accumulator:
+        return self.call.accumulate(_core.Accumulator())
+
     def feed(self, stream: Stream) -> None:
         stream.feed(self)
 

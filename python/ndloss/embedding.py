@@ -72,6 +72,10 @@ def cosine_embedding_loss(
     **options: Any,
 ) -> Any:
     """Cosine embedding loss. See `CosineEmbeddingLoss`."""
+    if size_average is None and reduce is None and not options:
+        plain = _core.cosine_embedding_loss(input1, input2, target, margin, reduction)
+        if plain is not None:
+            return plain
     function = "cosine_embedding_loss"
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
@@ -309,6 +313,10 @@ def triplet_margin_loss(
     **options: Any,
 ) -> Any:
     """Triplet margin loss. See `TripletMarginLoss`."""
+    if size_average is None and reduce is None and not options:
+        plain = _core.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
+        if plain is not None:
+            return plain
     function = "triplet_margin_loss"
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))

@@ -142,7 +142,7 @@ class CTCLoss(Loss):
     0.2876821
     >>> value, grad = nl.CTCLoss().value_and_grad(log_probs, [[1, 1]], [3], [2])
     >>> print(value, grad[:, 0].tolist())
-    1.0397208 [[0.5, -0.5], [-0.5, 0.5], [0.5, -0.5]]
+    1.0397208 [[0.25, -0.25], [-0.25, 0.25], [0.25, -0.25]]
     """
 
     _parameters = ("blank", "reduction", "zero_infinity")

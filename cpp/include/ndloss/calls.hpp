@@ -66,6 +66,10 @@ struct ElementwiseCall {
   ErasedLoss loss;
   const ArrayView* operands[max_operands] = {};  // loss.operands of them, all of one shape
   const ArrayView* weight = nullptr;             // of that shape
+  const ArrayView* sample_weight = nullptr;      // of that shape: multiplies the loss and its part of the divisor
+  const ArrayView* mask = nullptr;               // of that shape: where it is 0 an element takes no part
+  bool ignores = false;                          // nor where operand 1 is ignore_value
+  double ignore_value = 0;
   DType compute = DType::float32;                // float32 or float64
   std::int64_t begin = 0;
   std::int64_t end = -1;          // -1: to the last
@@ -81,7 +85,8 @@ struct ElementwiseGradients {
   double scale = 1;
   const ArrayView* upstream = nullptr;  // of the operands' shape
   Output grads[max_operands];
-  Output value;  // the unreduced loss, if wanted too
+  Output curvatures[max_operands];  // second derivatives, times weight and scale
+  Output value;                     // the unreduced loss, if wanted too
 };
 
 /// Σ of the loss; the first bad value is reported in the result.
