@@ -298,6 +298,21 @@ def loss_shaped(function: str, argument: str, array: Array, shape: tuple[int, ..
         ) from None
 
 
+def out_shape(function: str, out: Array, shape: tuple[int, ...]) -> None:
+    if out.shape != shape:
+        raise ValueError(f"{function}: out must have shape {shape}, got {out.shape}")
+
+
+def no_divisor(function: str, wanted: bool) -> None:
+    """An unreduced loss is divided by nothing."""
+    if wanted:
+        raise ValueError(f"{function}: return_divisor is for a reduced loss, not for reduction='none'")
+
+
+def no_hessian(function: str) -> NoReturn:
+    raise TypeError(f"{function}: no Hessian: the loss has no diagonal Hessian in closed form")
+
+
 def same_shape(function: str, input: Array, target: Array) -> None:
     if input.shape != target.shape:
         raise ValueError(
