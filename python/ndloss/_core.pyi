@@ -73,6 +73,8 @@ class RowCall:
         label_sets: Array | None = None,
         p: int = 1,
         margin: float = 1.0,
+        sample_weight: Array | None = None,
+        mask: Array | None = None,
     ) -> None: ...
     def accumulate(self, initial: Accumulator, begin: int = 0, end: int = -1) -> Accumulator: ...
     def map(self, out: Array) -> Accumulator: ...
@@ -84,6 +86,7 @@ class RowCall:
         upstream: Array | None,
         grads: tuple[Array | None, ...],
         value: Array | None,
+        curvature: Array | None = None,
     ) -> Accumulator: ...
 
 class VectorCall:
