@@ -97,6 +97,11 @@ def with_upstream(case: LossCase, sample: Sample) -> Sample:
 def batches(case: LossCase, dtype: str, rows: int) -> Iterator[Sample]:
     """Rows of random data: with the options of the case table, and without."""
     rng = np.random.default_rng([CASES.index(case), rows])
+    if case.batch is None and case.is_loss:
+        # Its operands have no batch axis in common: samples of the case table, far apart from each other.
+        for sample in list(case.samples(rng, dtype))[:: max(len(list(case.combinations())) // 4, 1)]:
+            yield with_upstream(case, sample)
+        return
     if case.batch is None:
         kwargs = {"dim": 1} if "dim" in case.constructor else {}
         yield with_upstream(case, Sample({"options": "none"}, (logits(rng, (rows, 10), dtype),), kwargs, None))

@@ -90,7 +90,8 @@ def named_structs(root: Path) -> list[str]:
             r"^(template <[^\n]*>\n)?struct (\w+) \{\n(.*?)^\};", text, re.MULTILINE | re.DOTALL
         ):
             if "constexpr const char* name" in body:
-                found += re.findall(rf"^using (\w+) = {struct}<", text, re.MULTILINE) if template else [struct]
+                instances = re.findall(rf"^using (\w+) = {struct}<", text, re.MULTILINE) if template else []
+                found += instances or [struct]
     return found
 
 
@@ -147,10 +148,15 @@ def bench_names(root: Path) -> set[str]:
     """The losses of the workloads: the second argument of every `Spec`, or all that a comprehension puts there."""
     tree = ast.parse((root / BENCH).read_text(encoding="utf-8"))
     tuples = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
-    loops = [node for node in ast.walk(tree) if isinstance(node, ast.GeneratorExp) and is_spec(node.elt)]
-    found = {name for loop in loops for name in ast.literal_eval(tuples[ast.unparse(loop.generators[0].iter)])}
-    in_loops = [loop.elt for loop in loops]
-    return found | {ast.literal_eval(node.args[1]) for node in ast.walk(tree) if is_spec(node) and node not in in_loops}
+    loops = {node.elt: node.generators[0] for node in ast.walk(tree) if isinstance(node, ast.GeneratorExp) and is_spec(node.elt)}
+    found: set[str] = set()
+    for spec in filter(is_spec, ast.walk(tree)):
+        if spec in loops:
+            assert ast.unparse(spec.args[1]) == ast.unparse(loops[spec].target)
+            found.update(ast.literal_eval(tuples[ast.unparse(loops[spec].iter)]))
+        else:
+            found.add(ast.literal_eval(spec.args[1]))
+    return found
 
 
 def is_spec(node: ast.AST) -> TypeGuard[ast.Call]:
