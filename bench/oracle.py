@@ -174,6 +174,38 @@ def _ctc(workload: Workload) -> tuple[Any, Any]:
     return loss, grad
 
 
+def _cosine(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    n_x, n_y = (np.square(v).sum(-1) + 1e-12 for v in (x, y))
+    return (x * y).sum(-1) / np.sqrt(n_x * n_y), n_x, n_y
+
+
+def _cosine_embedding(x: Any, y: Any, label: Any) -> Any:
+    cosine, _, _ = _cosine(x, y)
+    return np.where(label == 1, 1 - cosine, np.maximum(cosine, 0))
+
+
+def _cosine_embedding_gradient(x: Any, y: Any, label: Any) -> Any:
+    cosine, n_x, n_y = _cosine(x, y)
+    slope = np.where(label == 1, -1, np.where(cosine >= 0, 1, 0))
+    return slope[:, None] * (y / np.sqrt(n_x * n_y)[:, None] - (cosine / n_x)[:, None] * x)
+
+
+def _differences(a: Any, p: Any, n: Any) -> tuple[Any, Any, Any, Any]:
+    v, w = a - p + 1e-6, a - n + 1e-6
+    return v, w, np.sqrt(np.square(v).sum(-1)), np.sqrt(np.square(w).sum(-1))
+
+
+def _triplet(a: Any, p: Any, n: Any) -> Any:
+    _, _, near, far = _differences(a, p, n)
+    return np.maximum(1 + near - far, 0)
+
+
+def _triplet_gradient(a: Any, p: Any, n: Any) -> Any:
+    v, w, near, far = _differences(a, p, n)
+    on = 1 + near - far >= 0
+    return on[:, None] * (v / near[:, None] - w / far[:, None])
+
+
 # Loss and gradient of every workload: of one chunk, before the reduction.
 FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "l1_loss": (lambda x, y: np.abs(x - y), lambda x, y: np.sign(x - y)),
@@ -211,4 +243,6 @@ FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "cross_entropy": (_cross_entropy, _cross_entropy_gradient),
     "multi_margin_loss": (_margin, _margin_gradient),
     "multilabel_margin_loss": (_margin, _margin_gradient),
+    "cosine_embedding_loss": (_cosine_embedding, _cosine_embedding_gradient),
+    "triplet_margin_loss": (_triplet, _triplet_gradient),
 }

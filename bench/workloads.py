@@ -53,7 +53,7 @@ class Workload:
             return int(self.target.size)
         if self.loss == "ctc_loss":
             return int(self.input.shape[1])
-        if self.loss in ("multilabel_soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss"):
+        if self.loss in (*VECTORS, "multilabel_soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss"):
             return self.elements // int(self.input.shape[-1])
         return self.elements
 
@@ -71,6 +71,8 @@ class Spec:
         if quick and self.shape[0] < QUICK:
             shape = (*shape[:-1], shape[-1] // (QUICK // self.shape[0]))
         rng = np.random.default_rng(20261101)
+        if self.loss in VECTORS:
+            return Workload(self.name, self.loss, *_vectors(self.loss, rng, shape, dtype))
         if self.loss in ("cross_entropy", "nll_loss"):
             logits = _aligned(shape, dtype)
             rng.standard_normal(out=logits, dtype=logits.dtype)
@@ -166,7 +168,25 @@ SPECS = (
     Spec("multilabel_margin_loss 1Mx10", "multilabel_margin_loss", (1 << 20, 10)),
     Spec("multilabel_margin_loss 16384x1000", "multilabel_margin_loss", (16384, 1000)),
     Spec("ctc_loss 200x64x80, 40 labels", "ctc_loss", (200, 64, 80)),
+    Spec("cosine_embedding_loss 65536x128", "cosine_embedding_loss", (1 << 16, 128)),
+    Spec("cosine_embedding_loss 1Mx16", "cosine_embedding_loss", (1 << 20, 16)),
+    Spec("triplet_margin_loss 65536x128", "triplet_margin_loss", (1 << 16, 128)),
+    Spec("triplet_margin_loss 1Mx16", "triplet_margin_loss", (1 << 20, 16)),
 )
+
+
+VECTORS = ("cosine_embedding_loss", "triplet_margin_loss")
+
+
+def _vectors(loss: str, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
+    """Two or three arrays of vectors, and the labels of two."""
+    arrays = [_aligned(shape, dtype) for _ in range(3 if loss == "triplet_margin_loss" else 2)]
+    for array in arrays:
+        rng.standard_normal(out=array, dtype=array.dtype)
+    if loss == "cosine_embedding_loss":
+        arrays.append(_aligned(shape[:1], dtype))
+        arrays[-1][...] = np.where(rng.random(shape[:1]) < 0.5, 1, -1)
+    return arrays[0], arrays[1], tuple(arrays[2:])
 
 
 def chosen(names: list[str]) -> Iterator[Spec]:

@@ -1,5 +1,6 @@
 // Negative log likelihood over whole arrays: one logit of each row is read.
 #include <algorithm>
+#include <cstring>
 
 #include "row_driver.hpp"
 
@@ -9,20 +10,58 @@ namespace {
 /// Nanoseconds of one thread per row, roughly.
 constexpr double row_cost = 5.0;
 
+/// The input at each row's label; anything where there is none.
+template <class T>
+void pick(const RowDriver<T>& driver, const RowOffsets& offsets, int count, const std::int64_t* label, T* picked) {
+  const RowWalk& walk = driver.walk;
+  const Strided& array = walk.array(input_array);
+  const std::int64_t stride = walk.class_stride(input_array);
+  const bool native = array.dtype == dtype_of<T>() && !array.swapped;
+  for (int r = 0; r < count; ++r) {
+    const std::int64_t offset = offsets.at(input_array, r) + (label[r] >= 0 ? label[r] : 0) * stride;
+    if (native && label[r] >= 0) {
+      std::memcpy(picked + r, array.data + offset, sizeof(T));
+    } else if (label[r] >= 0) {
+      driver.read_one(input_array, offset, picked[r]);
+    }
+  }
+}
+
+/// Zeros for the gradients of some rows.
+void clear_rows(const RowWalk& walk, const RowOffsets& offsets, int count) {
+  const Strided& grad = walk.array(output_array);
+  const std::int64_t item = item_size(grad.dtype);
+  const std::int64_t stride = walk.class_stride(output_array);
+  const std::int64_t width = walk.classes() * item;
+  const auto row = [&](int r) { return const_cast<char*>(grad.data) + offsets.at(output_array, r); };
+  std::int64_t apart = 0;
+  if (stride == item && offsets.even(output_array, count, apart) && apart == width) {
+    std::fill_n(row(0), count * width, char{0});
+    return;
+  }
+  for (int r = 0; r < count; ++r) {
+    if (stride == item) {
+      std::fill_n(row(r), width, char{0});
+      continue;
+    }
+    for (std::int64_t c = 0; c < walk.classes(); ++c) {
+      std::fill_n(row(r) + c * stride, item, char{0});
+    }
+  }
+}
+
 template <class T>
 BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Output& value, Part& part) {
   const RowWalk& walk = driver.walk;
   const RowOffsets offsets = walk.offsets(row, count);
   TileRows<T> rows;
   driver.read_rows(offsets, row, count, rows);
-  double losses[tile_rows];
+  double losses[tile_rows] = {};
+  T picked[tile_rows];
+  pick(driver, offsets, count, rows.labels.label, picked);
   for (int r = 0; r < count; ++r) {
-    const std::int64_t y = rows.labels.label[r];
-    losses[r] = 0;
-    if (y >= 0) {
-      T x;
-      driver.read_one(input_array, offsets.at(input_array, r) + y * walk.class_stride(input_array), x);
-      losses[r] = static_cast<double>(NLLLoss::value(static_cast<T>(rows.labels.weight[r]), x));
+    if (rows.labels.label[r] >= 0) {
+      losses[r] = static_cast<double>(NLLLoss::value(static_cast<T>(rows.labels.weight[r]), picked[r]));
     }
   }
   if (walk.present(output_array)) {
@@ -30,15 +69,9 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
     const auto store = active_pack<T>().unpack[static_cast<int>(grad.dtype)];
     const std::int64_t item = item_size(grad.dtype);
     const std::int64_t stride = walk.class_stride(output_array);
+    clear_rows(walk, offsets, count);
     for (int r = 0; r < count; ++r) {
       char* to = const_cast<char*>(grad.data) + offsets.at(output_array, r);
-      if (stride == item) {
-        std::fill_n(to, walk.classes() * item, char{0});
-      } else {
-        for (std::int64_t c = 0; c < walk.classes(); ++c) {
-          std::fill_n(to + c * stride, item, char{0});
-        }
-      }
       const std::int64_t y = rows.labels.label[r];
       if (y >= 0) {
         const T slope = rows.scale[r] * NLLLoss::slope(static_cast<T>(rows.labels.weight[r]));

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ndloss import _array, _core
+from ndloss._options import Settings
 from ndloss._request import Feed
 
 if TYPE_CHECKING:
@@ -154,8 +155,12 @@ class LossAccumulator:
         return total
 
     def compute(self) -> FloatScalar:
-        """The reduced loss of everything seen so far; the mean of nothing is NaN."""
-        return _array.scalar(self._total().compute(self.reduction), self._result_dtype() or _array.FLOAT32)
+        """The reduced loss of everything seen so far; the mean of nothing is what the criterion's `empty` says, or NaN."""
+        policy = self.criterion.policy
+        settings = Settings(type(self.criterion).__name__, empty=policy.get("empty", "nan"))
+        dtype = policy.get("dtype") or self._result_dtype() or _array.FLOAT32
+        value: FloatScalar = settings.reduced(self._total(), self.reduction, dtype)
+        return value
 
     def reset(self) -> None:
         """Forgets everything seen so far."""

@@ -68,6 +68,7 @@ class ElementwiseProblem:
     ignore_value: float | None = None  # a target that takes no part, whatever it is
 
     def __post_init__(self) -> None:
+        _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
         typed = (*self.operands.values(), *self.typed_constants.values())
         self.dtype = self.settings.result_dtype(*typed)
         self.constants.update((name, array) for name, (array, _) in self.typed_constants.items())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -72,10 +73,35 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, np.dtype) else value
+
+
 class Loss(Differentiable):
-    """A loss with its configuration: call it with input and target."""
+    """A loss with its configuration: call it with input and target.
+
+    `policy` holds the options of every call that were given to the constructor; what a call is given itself goes before them.
+    """
 
     reduction: str
+    policy: Mapping[str, Any] = MappingProxyType({})
+
+    def _described(self) -> str:
+        """The policy as it stands in the representation: nothing where there is none, as torch has none."""
+        return ", ".join(f"{name}={_plain(value)!r}" for name, value in self.policy.items())
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        if not self.policy:
+            return text
+        return f"{text[:-1]}{'' if text.endswith('()') else ', '}{self._described()})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Loss) and self.policy != other.policy:
+            return False
+        return super().__eq__(other)
+
+    __hash__ = None
 
     def grad_hess(self, *operands: Any, argnums: object = 0, out: Any = None, **options: Any) -> Any:
         """The gradient and the diagonal of the Hessian, in one pass: what boosting libraries ask for.

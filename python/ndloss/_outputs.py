@@ -65,9 +65,11 @@ def pair(function: str, given: object) -> tuple[object, object]:
 
 
 def stored(function: str, given: object, value: Any) -> Any:
-    """A reduced value, in the 0-d array that was given for it."""
+    """A reduced value, in the 0-d array that was given for it; its divisor stays beside it."""
     if given is None:
         return value
+    if isinstance(value, tuple):
+        return stored(function, given, value[0]), value[1]
     array, finished = target(function, "out", given, (), np.asarray(value).dtype)
     array[...] = value
     return finished()
