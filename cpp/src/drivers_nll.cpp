@@ -67,7 +67,6 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
   if (walk.present(output_array)) {
     const Strided& grad = walk.array(output_array);
     const auto store = active_pack<T>().unpack[static_cast<int>(grad.dtype)];
-    const std::int64_t item = item_size(grad.dtype);
     const std::int64_t stride = walk.class_stride(output_array);
     clear_rows(walk, offsets, count);
     for (int r = 0; r < count; ++r) {
