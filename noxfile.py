@@ -23,7 +23,7 @@ TORCH = "torch==2.13.0"  # the release whose numbers are followed
 THREADS = (1, 2, 3, 7)
 CXX_SUFFIXES = ("*.cpp", "*.hpp")
 CXX_FOLDERS = ("bench", "cpp", "python/bindings", "tests/cpp")
-WHEEL_LIMIT = 3 * 2**20
+WHEEL_LIMIT = 4 * 2**20
 
 if shutil.which("pyenv") and "PYENV_VERSION" not in os.environ:
     # A pyenv shim answers only for versions that are selected: select them all.

@@ -35,7 +35,7 @@ COMPOSED = {
     "softmax": "cross_entropy",
     "log_softmax": "cross_entropy",
     "linear_cross_entropy": "cross_entropy",
-    "triplet_margin_with_distance_loss": "triplet_margin_of_distances",
+    "triplet_margin_with_distance_loss": "triplet_margin_loss",
     "pairwise_distance": "triplet_margin_loss",
     "cosine_similarity": "cosine_embedding_loss",
 }

@@ -141,7 +141,7 @@ class ElementwiseProblem:
     def _derivative(self, name: str, given: object) -> _Derivative:
         """Where a derivative for one operand goes."""
         array, weak = self.operands[name]
-        shape = self.given_shapes.get(name, array.shape)
+        shape = self.given_shapes.get(name) or array.shape
         dtype = self.settings.gradient_dtype(array, weak, self.dtype)
         # Positions agree with the operands' only where nothing is broadcast.
         out, finished = _outputs.target(self.function, "out", given, shape, dtype, self._inputs)
