@@ -113,6 +113,7 @@ def expected(loss: Loss, call: Rows, reduction: str) -> Answer:
     """From the oracle's unreduced values of the kept rows alone."""
     keep = call.mask
     x, y = call.input[keep], call.target[keep]
+    y = y if y.dtype.kind == "f" else y.astype(np.int64)
     s = wide(call.sample_weight)[keep]
     terms = loss.oracle(x, y, reduction="none", **call.kwargs).value
     d = np.ones(len(s), WIDE)
