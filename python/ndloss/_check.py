@@ -271,8 +271,8 @@ def result_dtype(function: str, value: object) -> np.dtype[Any] | None:
         dtype = np.dtype(value)  # type: ignore[call-overload]
     except TypeError:
         raise TypeError(f"{function}: dtype must be a floating dtype, got {value!r}") from None
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise TypeError(f"{function}: dtype must be float16, float32 or float64, got {dtype}")
+    if not _array.is_result(dtype):
+        raise TypeError(f"{function}: dtype must be float16, bfloat16, float32 or float64, got {dtype}")
     native: np.dtype[Any] = dtype.newbyteorder("=")
     return native
 
@@ -333,7 +333,8 @@ def class_weight(function: str, weight: Array | None, classes: int) -> list[floa
             f"{function}: weight must have one element for each of {classes} classes, got shape {weight.shape} "
             f"(weight tensor should be defined either for all {classes} classes or no classes)"
         )
-    return [float(w) for w in weight]
+    numbers: list[float] = _array.rounded(weight, _array.FLOAT64).tolist()
+    return numbers
 
 
 def class_indices(function: str, input: Array, target: Array) -> None:
@@ -382,7 +383,7 @@ def linear_shapes(function: str, input: Array, linear_weight: Array, linear_bias
 def linear_target(function: str, target: Array, logits: tuple[int, ...], *, batched: bool, ignore_index: int | None) -> None:
     """Target holds a class index for each row of logits, or a probability for each of them."""
     if target.shape == logits:
-        if target.dtype.kind != "f":
+        if not _array.is_floating(target.dtype):
             raise TypeError(
                 f"{function}: target has the shape {logits} of the logits, which makes it class probabilities, and those must be "
                 f"floating; got dtype {target.dtype}. A one-hot target becomes class indices by target.argmax({int(batched)}). "

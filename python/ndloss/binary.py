@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _sparse
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
@@ -187,8 +187,11 @@ def binary_cross_entropy_with_logits(
         if plain is not None:
             return plain
     function = "binary_cross_entropy_with_logits"
-    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
+    if _sparse.is_sparse(target):
+        arrays = {"weight": weight, "pos_weight": pos_weight}
+        return _sparse.by_rows(binary_cross_entropy_with_logits, input, target, arrays, reduction, options)
+    settings, request = loss_options(function, options)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
     _check.same_shape(function, x, y)
@@ -319,8 +322,11 @@ def multilabel_soft_margin_loss(
         if plain is not None:
             return plain
     function = "multilabel_soft_margin_loss"
-    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
+    if _sparse.is_sparse(target):
+        arrays = {"weight": weight}
+        return _sparse.by_rows(multilabel_soft_margin_loss, input, target, arrays, reduction, options, row_mean=True)
+    settings, request = loss_options(function, options)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
     if x.ndim == 0:
