@@ -27,15 +27,15 @@ print((status("VmHWM") - before) / 1024)
 
 def peak_of(preparation: str) -> float:
     """MiB that `call()` needs beyond what is resident after the preparation, its own results among them."""
-    return peaks_of(preparation + MEASURE)[-1]
+    return float(peaks_of(preparation + MEASURE)[-1])
 
 
-def peaks_of(code: str) -> list[float]:
-    """What the code prints, in a process of its own."""
+def peaks_of(code: str) -> list[str]:
+    """The lines that code prints in a process of its own, numbers first."""
     if not os.access("/proc/self/clear_refs", os.W_OK):
         pytest.skip("peaks cannot be reset here")
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
-    return [float(line.split()[0]) for line in done.stdout.splitlines()]
+    return done.stdout.splitlines()

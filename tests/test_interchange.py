@@ -50,42 +50,41 @@ class OnlyArray:
 
 
 class OnAGpu:
-    __cuda_array_interface__: dict[str, Any] = {}
+    __cuda_array_interface__ = None
 
 
-class Everything:
-    """Makes objects of every package out of COLUMN, each over COLUMN's own memory where `shared`."""
+# Objects of every package that hold COLUMN, over its own memory...
+SHARED: dict[str, Callable[[], Any]] = {
+    "memoryview": lambda: memoryview(COLUMN),
+    "memmap": lambda: COLUMN.view(np.memmap),
+    "DLPack": lambda: OnlyDLPack(COLUMN),
+    "__array__": OnlyArray,
+    "torch": lambda: package("torch").from_numpy(COLUMN),
+    "torch, transposed": lambda: package("torch").from_numpy(COLUMN[:, None]).T[0],
+    "pyarrow": lambda: package("pyarrow").array(COLUMN),
+    "pyarrow, one chunk": lambda: package("pyarrow").chunked_array([package("pyarrow").array(COLUMN)]),
+    "pandas": lambda: package("pandas").Series(COLUMN, copy=False),
+    "pandas frame": lambda: package("pandas").DataFrame(COLUMN[:, None], copy=False),
+    "pandas of pyarrow": lambda: package("pandas").Series(
+        package("pyarrow").array(COLUMN), dtype=package("pandas").ArrowDtype(package("pyarrow").float32())
+    ),
+    "polars": lambda: package("polars").Series(COLUMN),
+}
+# ... and over a copy, or one that the package makes.
+COPIED: dict[str, Callable[[], Any]] = {
+    "array.array": lambda: array.array("f", COLUMN.tolist()),
+    "jax": lambda: package("jax.numpy").asarray(COLUMN),
+    "torch parameter": lambda: package("torch").nn.Parameter(package("torch").from_numpy(COLUMN), requires_grad=False),
+    "pyarrow, two chunks": lambda: package("pyarrow").chunked_array([COLUMN[:20], COLUMN[20:]]),
+    "pandas, nullable": lambda: package("pandas").Series(COLUMN, dtype="Float32"),
+    "pandas index": lambda: package("pandas").Index(COLUMN),
+    "polars frame": lambda: package("polars").DataFrame({"x": COLUMN}),
+}
 
-    shared: dict[str, Callable[[], Any]] = {
-        "memoryview": lambda: memoryview(COLUMN),
-        "memmap": lambda: COLUMN.view(np.memmap),
-        "DLPack": lambda: OnlyDLPack(COLUMN),
-        "__array__": OnlyArray,
-        "torch": lambda: package("torch").from_numpy(COLUMN),
-        "torch, transposed": lambda: package("torch").from_numpy(COLUMN[:, None]).T[0],
-        "pyarrow": lambda: package("pyarrow").array(COLUMN),
-        "pyarrow, one chunk": lambda: package("pyarrow").chunked_array([package("pyarrow").array(COLUMN)]),
-        "pandas": lambda: package("pandas").Series(COLUMN, copy=False),
-        "pandas frame": lambda: package("pandas").DataFrame(COLUMN[:, None], copy=False),
-        "pandas of pyarrow": lambda: package("pandas").Series(
-            package("pyarrow").array(COLUMN), dtype=package("pandas").ArrowDtype(package("pyarrow").float32())
-        ),
-        "polars": lambda: package("polars").Series(COLUMN),
-    }
-    copied: dict[str, Callable[[], Any]] = {
-        "array.array": lambda: array.array("f", COLUMN.tolist()),
-        "jax": lambda: package("jax.numpy").asarray(COLUMN),
-        "torch parameter": lambda: package("torch").nn.Parameter(package("torch").from_numpy(COLUMN), requires_grad=False),
-        "pyarrow, two chunks": lambda: package("pyarrow").chunked_array([COLUMN[:20], COLUMN[20:]]),
-        "pandas, nullable": lambda: package("pandas").Series(COLUMN, dtype="Float32"),
-        "pandas index": lambda: package("pandas").Index(COLUMN),
-        "polars frame": lambda: package("polars").DataFrame({"x": COLUMN}),
-    }
 
-
-@pytest.mark.parametrize("kind", [*Everything.shared, *Everything.copied])
+@pytest.mark.parametrize("kind", [*SHARED, *COPIED])
 def test_arrays_of_other_packages_are_like_numpys(kind: str) -> None:
-    x = {**Everything.shared, **Everything.copied}[kind]()
+    x = {**SHARED, **COPIED}[kind]()
     flat = np.asarray(COLUMN) if np.ndim(x) == 1 or not hasattr(x, "shape") else COLUMN[:, None]
     target = np.zeros_like(flat)
     for given, plain in (((x, target), (flat, target)), ((target, x), (target, flat))):
@@ -96,9 +95,9 @@ def test_arrays_of_other_packages_are_like_numpys(kind: str) -> None:
         assert bits(F.mse_loss(*given, reduction="none", weight=x)) == bits(F.mse_loss(*plain, reduction="none", weight=flat))
 
 
-@pytest.mark.parametrize("kind", Everything.shared)
+@pytest.mark.parametrize("kind", SHARED)
 def test_memory_that_can_be_read_is_not_copied(kind: str) -> None:
-    x = Everything.shared[kind]()
+    x = SHARED[kind]()
     seen, weak = _array.as_array("loss", "input", x)
     assert not weak
     assert np.shares_memory(seen, COLUMN) or not seen.flags.owndata, kind
@@ -182,7 +181,12 @@ def bfloat16_of(wide: Any) -> Any:
 def test_bfloat16_is_computed_in_float32_and_rounded_once() -> None:
     ml_dtypes = package("ml_dtypes")
     x, y = (np.random.default_rng(k).normal(0, 3, (400, 7)).astype(ml_dtypes.bfloat16) for k in (1, 2))
-    for layout in (lambda a: a, lambda a: a.T.copy().T, lambda a: a.astype(a.dtype.newbyteorder()), lambda a: np.repeat(a, 2, 0)[::2]):
+    for layout in (
+        lambda a: a,
+        lambda a: a.T.copy().T,
+        lambda a: a.astype(a.dtype.newbyteorder()),
+        lambda a: np.repeat(a, 2, 0)[::2],
+    ):
         for reduction in ("none", "mean", "sum"):
             upstream = 1.5 if reduction != "none" else np.linspace(-1, 1, x.size, dtype=np.float32).reshape(x.shape)
             both = nl.value_and_grad(F.huber_loss, argnums=(0, 1))
@@ -206,7 +210,7 @@ def test_scalars_are_rounded_to_bfloat16_once() -> None:
         1 + 2.0**-8: 1.0,
         -(1 + 3 * 2.0**-8): -(1 + 2.0**-6),
         2.0**-134: 0.0,
-        2.0**-134 + 2.0**-200: 2.0**-133,
+        2.0**-134 + 2.0**-180: 2.0**-133,
         3.4e38: np.inf,
         1e300: np.inf,
         -np.inf: -np.inf,
@@ -231,7 +235,7 @@ def test_every_float8_is_read_right(name: str) -> None:
         value, grad = nl.value_and_grad(F.l1_loss)(given, np.zeros_like(plain), reduction="none")
         assert value.dtype == grad.dtype == np.float32
         assert bits(value) == bits(np.abs(plain))
-        assert bits(grad) == bits(np.sign(plain))
+        assert bits(grad) == bits(nl.grad(F.l1_loss)(plain, np.zeros_like(plain), reduction="none"))
         assert bits(F.l1_loss(given, np.zeros(plain.shape), reduction="none")) == bits(np.abs(plain).astype(np.float64))
 
 
@@ -247,7 +251,9 @@ def test_torch_tensors_of_every_dtype_are_like_numpys() -> None:
             assert bits(F.mse_loss(change(given), change(y))) == bits(F.mse_loss(change(plain), change(y.numpy()))), name
     half = nl.value_and_grad(F.mse_loss)(x.bfloat16(), y.bfloat16())
     assert {part.dtype.name for part in half} == {"bfloat16"}
-    assert np.shares_memory(_array.as_array("loss", "input", tensor := x.bfloat16())[0].view(np.uint16), tensor.view(torch.int16).numpy())
+    assert np.shares_memory(
+        _array.as_array("loss", "input", tensor := x.bfloat16())[0].view(np.uint16), tensor.view(torch.int16).numpy()
+    )
 
 
 def test_without_ml_dtypes_bfloat16_tensors_give_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +269,9 @@ def test_without_ml_dtypes_bfloat16_tensors_give_float32(monkeypatch: pytest.Mon
         assert bits(got) == bits(due)
     assert bits(F.cross_entropy(x, labels, weight=w)) == bits(F.cross_entropy(wide[0], labels, weight=w.float().numpy()))
     assert bits(F.cross_entropy(x, q)) == bits(F.cross_entropy(wide[0], q.float().numpy()))
-    with pytest.raises(TypeError, match=r"input is a tensor of float8_e5m2, which takes the package ml_dtypes; pass input.float\(\)"):
+    with pytest.raises(
+        TypeError, match=r"input is a tensor of float8_e5m2, which takes the package ml_dtypes; pass input.float\(\)"
+    ):
         F.mse_loss(x.to(torch.float8_e5m2), y)
 
 

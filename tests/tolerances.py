@@ -34,6 +34,10 @@ ULP: dict[str, dict[str, float]] = {
     "torch": {"float16": 1, "float32": 8, "float64": 8},
 }
 
+# A factor below float32's normal numbers is a multiple of 2^-149, and what it multiplies multiplies its rounding: what comes out
+# this small is judged as if it were this large.
+UNDERFLOW = 2.0**-120
+
 # For tests that draw the whole case table again.
 SEEDS = (1, 2)
 # Rows of large batches: the smallest the bound of reduced values speaks of, and a few blocks with a ragged end.

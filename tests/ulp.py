@@ -11,9 +11,9 @@ Wide = npt.NDArray[np.longdouble]
 
 
 def info_of(dtype: npt.DTypeLike) -> Any:
-    """`numpy.finfo`, of bfloat16 too."""
+    """`numpy.finfo`, of bfloat16 and float8 too."""
     kind = np.dtype(dtype)
-    if kind.kind == "f":
+    if kind.kind == "f" and kind.itemsize > 1:
         return np.finfo(kind)
     import ml_dtypes
 

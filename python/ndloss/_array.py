@@ -71,7 +71,8 @@ def _written(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of results for such an argument. float8 is only read: a loss or a gradient in it would be a guess."""
     if dtype.itemsize == 1 or (dtype.kind == "V" and dtype == BFLOAT16_BITS):
         return FLOAT32
-    return dtype.newbyteorder("=")
+    native: np.dtype[Any] = dtype.newbyteorder("=")
+    return native
 
 
 def computes_in_double(dtype: np.dtype[Any]) -> bool:

@@ -571,4 +571,4 @@ def scalar_grad_output(function: str, value: object) -> float:
     array, _ = _array.as_array(function, "grad_output", value)
     if array.size != 1:
         raise ValueError(f"{function}: grad_output must be one number for a reduced loss, got shape {array.shape}")
-    return float(array.reshape(())[()])
+    return float(_array.rounded(array, _array.FLOAT64).reshape(())[()])

@@ -60,10 +60,7 @@ def carries_dtype(value: object) -> bool:
 
 
 def not_real(function: str, argument: str, dtype: np.dtype[Any]) -> NoReturn:
-    if dtype.names is not None:
-        hint = f"; a field of it is x[{dtype.names[0]!r}]"
-    else:
-        hint = HINTS.get(dtype.kind, "")
+    hint = f"; a field of it is x[{dtype.names[0]!r}]" if dtype.names is not None else HINTS.get(dtype.kind, "")
     raise TypeError(f"{function}: {argument} must hold real numbers of at most 64 bits, got dtype {dtype}{hint}")
 
 
@@ -90,7 +87,9 @@ def _any(function: str, argument: str, value: Any) -> Array:
     if hasattr(value, "__dlpack__") and not hasattr(value, "__array__") and not hasattr(value, "__array_interface__"):
         device = value.__dlpack_device__()[0]
         if device not in HOST_MEMORY:
-            refuse(function, argument, f"is not in the memory of the CPU ({type(value).__name__})", "a copy of it: .get() or .cpu()")
+            refuse(
+                function, argument, f"is not in the memory of the CPU ({type(value).__name__})", "a copy of it: .get() or .cpu()"
+            )
         return np.from_dlpack(value)
     array = np.asarray(value)
     if array.dtype == object and array.ndim == 0 and not isinstance(value, np.generic | np.ndarray):

@@ -124,7 +124,9 @@ class SparseProblem:
         if self.reduction == "none":
             upstream = self._upstream(grad_output)
             value = np.empty(self.output_shape, self.dtype)
-            for rows, both in self._chunks("none", lambda rows: ValueAndGrad("input", None if upstream is None else upstream[rows])):
+            for rows, both in self._chunks(
+                "none", lambda rows: ValueAndGrad("input", None if upstream is None else upstream[rows])
+            ):
                 self._by_row(value)[rows], by_row[rows] = both
             value = _array.unboxed(value)
         else:

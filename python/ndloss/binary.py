@@ -189,8 +189,8 @@ def binary_cross_entropy_with_logits(
     function = "binary_cross_entropy_with_logits"
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     if _sparse.is_sparse(target):
-        arrays = {"weight": weight, "pos_weight": pos_weight}
-        return _sparse.by_rows(binary_cross_entropy_with_logits, input, target, arrays, reduction, options)
+        beside = {"weight": weight, "pos_weight": pos_weight}
+        return _sparse.by_rows(binary_cross_entropy_with_logits, input, target, beside, reduction, options)
     settings, request = loss_options(function, options)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
@@ -324,8 +324,8 @@ def multilabel_soft_margin_loss(
     function = "multilabel_soft_margin_loss"
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
     if _sparse.is_sparse(target):
-        arrays = {"weight": weight}
-        return _sparse.by_rows(multilabel_soft_margin_loss, input, target, arrays, reduction, options, row_mean=True)
+        beside = {"weight": weight}
+        return _sparse.by_rows(multilabel_soft_margin_loss, input, target, beside, reduction, options, row_mean=True)
     settings, request = loss_options(function, options)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
