@@ -114,7 +114,7 @@ class AnyCall:
     given: Sample
     contiguous: Sample
     wide: Sample
-    dtypes: tuple[str, ...]  # of the arrays in order, operands first
+    dtypes: tuple[str, ...]  # of the arrays, those of the options first
     layouts: tuple[str, ...]
     stretched: tuple[bool, ...]  # whether one row stands for all by a stride of 0
     threads: int | None
