@@ -17,8 +17,18 @@ from workloads import Array, Workload
 OURS = {"value": {"float32": 1.0, "float64": 1.0}, "none": {"float32": 3.0, "float64": 4.0}}
 OURS_GRADIENT = 4.0
 # Terms cancel here: what is promised of an element is relative to the size of its terms, and nothing of one by one.
-CANCELLING = ("kl_div", "poisson_nll_loss", "gaussian_nll_loss", "margin_ranking_loss")
+CANCELLING = (
+    "kl_div",
+    "poisson_nll_loss",
+    "gaussian_nll_loss",
+    "margin_ranking_loss",
+    "cosine_embedding_loss",
+    "triplet_margin_loss",
+)
+# 6 eps for each of 200 frames is what CTC promises in float64; of that its rounding errors use a part.
+OURS_CTC_GRADIENT = {"float32": OURS_GRADIENT, "float64": 1200.0}
 RIVALS = {"float32": 1e-4, "float64": 1e-9}
+LOGARITHMS = 100  # who adds logarithms of the size of the whole loss in every frame of CTC loses two digits more
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,7 @@ class Checker:
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         self.dtype = workload.input.dtype
+        self.adds_logarithms = workload.loss == "ctc_loss"
         self.mean = oracle.mean(workload, oracle.losses(workload))
 
     @cached_property
@@ -57,7 +68,7 @@ class Checker:
         elif mode == "value_and_grad":
             value, grad = answer
             ulp = oracle.ulp_of_gradient(grad, self.gradients)
-            bound = OURS_GRADIENT
+            bound = OURS_CTC_GRADIENT[str(self.dtype)] if self.adds_logarithms else OURS_GRADIENT
             off = max(self._relative(value), ulp * float(np.finfo(self.dtype).eps))
         else:
             ulp = oracle.ulp_of_value(answer, self.mean, self.dtype)
@@ -65,7 +76,7 @@ class Checker:
             off = self._relative(answer)
         if contestant.name.startswith("ndloss") and not ulp <= bound:
             return Verdict(ulp, f"{ulp:.3g} ULP off, {bound:g} promised")
-        if not off <= RIVALS[str(self.dtype)]:
+        if not off <= RIVALS[str(self.dtype)] * (LOGARITHMS if self.adds_logarithms else 1):
             return Verdict(ulp, f"off by {off:.2g} of the right answer")
         return Verdict(ulp)
 

@@ -17,19 +17,26 @@ CHUNK = 1 << 20  # elements computed at a time: float64 temporaries stay small b
 
 def losses(workload: Workload) -> Iterator[tuple[slice, Array]]:
     """Yield the unreduced loss of a range of the first axis."""
+    if workload.loss == "ctc_loss":
+        yield slice(None), _ctc(workload)[0]
+        return
     for rows, operands in _chunks(workload):
         yield rows, FORMULAS[workload.loss][0](*operands)
 
 
 def gradients(workload: Workload) -> Iterator[tuple[slice, Array]]:
     """Yield the gradient of the mean for a range of the first axis of the input."""
+    if workload.loss == "ctc_loss":
+        yield slice(None), _ctc(workload)[1] / (workload.outputs * workload.target.shape[1])
+        return
     for rows, operands in _chunks(workload):
         yield rows, FORMULAS[workload.loss][1](*operands) / workload.outputs
 
 
 def mean(workload: Workload, parts: Iterable[tuple[slice, Array]]) -> Any:
     """Return the mean of unreduced losses, in the precision they have."""
-    return sum(part.sum() for _, part in parts) / workload.outputs
+    labels = workload.target.shape[1] if workload.loss == "ctc_loss" else 1
+    return sum(part.sum() for _, part in parts) / (workload.outputs * labels)
 
 
 def ulp_of_value(found: Any, expected: Any, dtype: np.dtype[Any]) -> float:
@@ -133,6 +140,72 @@ def _margin_gradient(x: Any, y: Any) -> Any:
     return grad / x.shape[1]
 
 
+def _ctc(workload: Workload) -> tuple[Any, Any]:
+    """Losses and gradients in logarithms, for samples that use all their frames and labels."""
+    x = workload.input.astype(np.longdouble if workload.input.dtype == np.float64 else np.float64)
+    frames, batch, _ = x.shape
+    states = 2 * workload.target.shape[1] + 1
+    label = np.zeros((batch, states), np.int64)
+    label[:, 1::2] = workload.target
+    never = np.full((batch, 2), -np.inf, x.dtype)
+    skips = np.zeros((batch, states), bool)
+    skips[:, 2:] = (label[:, 2:] != label[:, :-2]) & (label[:, 2:] > 0)
+    emitted = np.take_along_axis(x, np.broadcast_to(label, (frames, batch, states)), axis=2)
+
+    def pass_over(emitted: Any, skips: Any) -> Any:
+        rows = np.full((frames, batch, states), -np.inf, x.dtype)
+        rows[0, :, :2] = emitted[0, :, :2]
+        for t in range(1, frames):
+            before = np.concatenate([never, rows[t - 1]], axis=1)
+            skipped = np.where(skips, before[:, :-2], -np.inf)
+            rows[t] = np.logaddexp(np.logaddexp(before[:, 2:], before[:, 1:-1]), skipped) + emitted[t]
+        return rows
+
+    turned = np.zeros_like(skips)
+    turned[:, 2:] = skips[:, ::-1][:, :-2]  # a skip out of a state is one into its mirror image
+    with np.errstate(all="ignore"):
+        alpha = pass_over(emitted, skips)
+        beta = pass_over(emitted[::-1, :, ::-1], turned)[::-1, :, ::-1]
+        loss = -np.logaddexp(alpha[-1, :, -1], alpha[-1, :, -2])
+        share = np.exp(alpha + beta - emitted + loss[:, None])
+    grad = np.exp(x)
+    for n in range(batch):
+        np.subtract.at(grad[:, n].T, label[n], share[:, n].T)
+    return loss, grad
+
+
+def _cosine(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    n_x, n_y = (np.square(v).sum(-1) + 1e-12 for v in (x, y))
+    return (x * y).sum(-1) / np.sqrt(n_x * n_y), n_x, n_y
+
+
+def _cosine_embedding(x: Any, y: Any, label: Any) -> Any:
+    cosine, _, _ = _cosine(x, y)
+    return np.where(label == 1, 1 - cosine, np.maximum(cosine, 0))
+
+
+def _cosine_embedding_gradient(x: Any, y: Any, label: Any) -> Any:
+    cosine, n_x, n_y = _cosine(x, y)
+    slope = np.where(label == 1, -1, np.where(cosine >= 0, 1, 0))
+    return slope[:, None] * (y / np.sqrt(n_x * n_y)[:, None] - (cosine / n_x)[:, None] * x)
+
+
+def _differences(a: Any, p: Any, n: Any) -> tuple[Any, Any, Any, Any]:
+    v, w = a - p + 1e-6, a - n + 1e-6
+    return v, w, np.sqrt(np.square(v).sum(-1)), np.sqrt(np.square(w).sum(-1))
+
+
+def _triplet(a: Any, p: Any, n: Any) -> Any:
+    _, _, near, far = _differences(a, p, n)
+    return np.maximum(1 + near - far, 0)
+
+
+def _triplet_gradient(a: Any, p: Any, n: Any) -> Any:
+    v, w, near, far = _differences(a, p, n)
+    on = 1 + near - far >= 0
+    return on[:, None] * (v / near[:, None] - w / far[:, None])
+
+
 # Loss and gradient of every workload: of one chunk, before the reduction.
 FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "l1_loss": (lambda x, y: np.abs(x - y), lambda x, y: np.sign(x - y)),
@@ -170,4 +243,6 @@ FORMULAS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "cross_entropy": (_cross_entropy, _cross_entropy_gradient),
     "multi_margin_loss": (_margin, _margin_gradient),
     "multilabel_margin_loss": (_margin, _margin_gradient),
+    "cosine_embedding_loss": (_cosine_embedding, _cosine_embedding_gradient),
+    "triplet_margin_loss": (_triplet, _triplet_gradient),
 }

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from timing import Contestant
-from workloads import ELEMENTWISE, Array, Workload
+from workloads import ELEMENTWISE, VECTORS, Array, Workload
 
 Call = Callable[[], Any]
 
@@ -141,9 +141,11 @@ def numpy_scipy(workload: Workload, mode: str, threads: int) -> Call | None:
     """What one writes without a library of losses. NumPy uses one thread for all of this."""
     if (
         mode == "value_and_grad"
-        or workload.loss in (*ELEMENTWISE, "multilabel_margin_loss")
+        or workload.loss in ELEMENTWISE
         or (workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None)
     ):
+        return None
+    if workload.loss in VECTORS:
         return None
     x, y = workload.input, workload.target
     unreduced = _written_out(workload.loss, x, y)

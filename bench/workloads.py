@@ -51,7 +51,9 @@ class Workload:
         """Elements of the unreduced loss."""
         if self.loss in ("cross_entropy", "nll_loss"):
             return int(self.target.size)
-        if self.loss in ("multilabel_soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss"):
+        if self.loss == "ctc_loss":
+            return int(self.input.shape[1])
+        if self.loss in (*VECTORS, "multilabel_soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss"):
             return self.elements // int(self.input.shape[-1])
         return self.elements
 
@@ -69,6 +71,8 @@ class Spec:
         if quick and self.shape[0] < QUICK:
             shape = (*shape[:-1], shape[-1] // (QUICK // self.shape[0]))
         rng = np.random.default_rng(20261101)
+        if self.loss in VECTORS:
+            return Workload(self.name, self.loss, *_vectors(self.loss, rng, shape, dtype))
         if self.loss in ("cross_entropy", "nll_loss"):
             logits = _aligned(shape, dtype)
             rng.standard_normal(out=logits, dtype=logits.dtype)
@@ -80,6 +84,8 @@ class Spec:
             return Workload(self.name, self.loss, logits, target)
         if self.loss in ("multi_margin_loss", "multilabel_margin_loss"):
             return Workload(self.name, self.loss, *_scores(rng, shape, dtype, several=self.loss == "multilabel_margin_loss"))
+        if self.loss == "ctc_loss":
+            return self._speech(shape, dtype, rng)
         x, y = _aligned(shape, dtype), _aligned(shape, dtype)
         if self.loss in ELEMENTWISE:
             return Workload(self.name, self.loss, *_elementwise(self.loss, rng, x, y))
@@ -97,6 +103,15 @@ class Spec:
         if "soft targets" not in self.name:
             y[...] = y < 0.5
         return Workload(self.name, self.loss, x, y)
+
+    def _speech(self, shape: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Workload:
+        """Log-probabilities of (frames, batch, classes), and half as many labels as classes for every sample."""
+        frames, batch, classes = shape
+        logits = _aligned(shape, dtype)
+        rng.standard_normal(out=logits, dtype=logits.dtype)
+        logits -= np.log(np.exp(logits).sum(axis=2, keepdims=True))
+        target = rng.integers(1, classes, (batch, min(classes // 2, frames // 3)))
+        return Workload(self.name, self.loss, logits, target, (np.full(batch, frames), np.full(batch, target.shape[1])))
 
 
 def _elementwise(loss: str, rng: np.random.Generator, x: Array, y: Array) -> tuple[Any, ...]:
@@ -152,7 +167,26 @@ SPECS = (
     Spec("multi_margin_loss 16384x1000", "multi_margin_loss", (16384, 1000)),
     Spec("multilabel_margin_loss 1Mx10", "multilabel_margin_loss", (1 << 20, 10)),
     Spec("multilabel_margin_loss 16384x1000", "multilabel_margin_loss", (16384, 1000)),
+    Spec("ctc_loss 200x64x80, 40 labels", "ctc_loss", (200, 64, 80)),
+    Spec("cosine_embedding_loss 65536x128", "cosine_embedding_loss", (1 << 16, 128)),
+    Spec("cosine_embedding_loss 1Mx16", "cosine_embedding_loss", (1 << 20, 16)),
+    Spec("triplet_margin_loss 65536x128", "triplet_margin_loss", (1 << 16, 128)),
+    Spec("triplet_margin_loss 1Mx16", "triplet_margin_loss", (1 << 20, 16)),
 )
+
+
+VECTORS = ("cosine_embedding_loss", "triplet_margin_loss")
+
+
+def _vectors(loss: str, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
+    """Two or three arrays of vectors, and the labels of two."""
+    arrays = [_aligned(shape, dtype) for _ in range(3 if loss == "triplet_margin_loss" else 2)]
+    for array in arrays:
+        rng.standard_normal(out=array, dtype=array.dtype)
+    if loss == "cosine_embedding_loss":
+        arrays.append(_aligned(shape[:1], dtype))
+        arrays[-1][...] = np.where(rng.random(shape[:1]) < 0.5, 1, -1)
+    return arrays[0], arrays[1], tuple(arrays[2:])
 
 
 def chosen(names: list[str]) -> Iterator[Spec]:

@@ -17,11 +17,13 @@ import reference_elementwise
 import reference_linear
 import reference_margins
 import reference_sequence
+import reference_vectors
 import samples
 import samples_elementwise
 import samples_linear
 import samples_margins
 import samples_sequence
+import samples_vectors
 from reference import Answer
 from samples import REDUCTIONS, Array, Choices, Sample
 
@@ -144,7 +146,7 @@ CASES: tuple[LossCase, ...] = (
         draw=samples.draw_bce,
         domain={"input": PROBABILITIES, "target": PROBABILITIES},
         differentiable=("input", "target"),
-        constructor=("weight", "reduction"),
+        constructor=("weight", "reduction", "ignore_index"),
         batch=samples.batch_bce,
         allowed=samples.weight_fits,
         distance_to_kink=samples.distance_to_clamp,
@@ -159,7 +161,7 @@ CASES: tuple[LossCase, ...] = (
         draw=samples.draw_bce_with_logits,
         domain={"input": LOGITS, "target": UNIT},
         differentiable=("input", "target"),
-        constructor=("weight", "reduction", "pos_weight"),
+        constructor=("weight", "reduction", "pos_weight", "ignore_index"),
         batch=samples.batch_bce_with_logits,
         allowed=lambda c: samples.weight_fits(c) and (c["shape"] != "()" or c["pos_weight"] != "last"),
     ),
@@ -177,7 +179,7 @@ CASES: tuple[LossCase, ...] = (
         draw=samples.draw_multilabel_soft_margin,
         domain={"input": LOGITS, "target": UNIT},
         differentiable=("input", "target", "weight"),
-        constructor=("weight", "reduction"),
+        constructor=("weight", "reduction", "ignore_index"),
         batch=samples.batch_multilabel_soft_margin,
     ),
     LossCase(
@@ -373,7 +375,7 @@ CASES: tuple[LossCase, ...] = (
         draw=samples_elementwise.draw_soft_margin,
         domain={"input": LOGITS, "target": REALS},
         differentiable=("input",),
-        constructor=("reduction",),
+        constructor=("reduction", "ignore_index"),
         batch=samples_elementwise.batch_soft_margin,
     ),
     LossCase(
@@ -390,7 +392,7 @@ CASES: tuple[LossCase, ...] = (
         draw=samples_elementwise.draw_hinge,
         domain={"input": REALS, "target": REALS},
         differentiable=("input",),
-        constructor=("margin", "reduction"),
+        constructor=("margin", "reduction", "ignore_index"),
         batch=samples_elementwise.batch_hinge,
         kinks=samples_elementwise.kinks_of_hinge,
         kink_radius=1e-3,
@@ -476,6 +478,68 @@ CASES: tuple[LossCase, ...] = (
         allowed=samples_sequence.ctc_allowed,
         batch_axes=(1, 0, 0, 0),
         slope_through=samples_sequence.log_softmax,
+    ),
+    LossCase(
+        name="cosine_embedding_loss",
+        class_name="CosineEmbeddingLoss",
+        struct_name="CosineEmbeddingLoss",
+        reference=reference_vectors.cosine_embedding_loss,
+        axes={
+            "shape": tuple(samples_vectors.LABELLED_SHAPES),
+            "kinds": ("float", "other float input2", "int64 input2"),
+            "target": ("float", "other float", "int64", "int8"),
+            "margin": ("default", "0.25", "-0.5"),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples_vectors.draw_cosine_embedding,
+        domain={"input1": REALS, "input2": REALS, "target": Domain(-1, 1)},
+        differentiable=("input1", "input2"),
+        constructor=("margin", "reduction"),
+        batch=samples_vectors.batch_cosine_embedding,
+        kinks=samples_vectors.kinks_of_cosine_embedding,
+        kink_radius=1e-3,
+    ),
+    LossCase(
+        name="triplet_margin_loss",
+        class_name="TripletMarginLoss",
+        struct_name="TripletMarginLoss",
+        reference=reference_vectors.triplet_margin_loss,
+        axes={
+            "shape": tuple(samples_vectors.TRIPLE_SHAPES),
+            "kinds": ("float", "other float positive", "int64 negative"),
+            "p": tuple(samples_vectors.NORMS),
+            "margin": ("default", "4"),
+            "eps": ("default", "0"),
+            "swap": ("no", "yes"),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples_vectors.draw_triplet,
+        domain={"anchor": REALS, "positive": REALS, "negative": REALS},
+        differentiable=("anchor", "positive", "negative"),
+        constructor=("margin", "p", "eps", "swap", "reduction"),
+        batch=samples_vectors.batch_triplet,
+        allowed=samples_vectors.triplet_allowed,
+        kinks=samples_vectors.kinks_of_triplet,
+        kink_radius=1e-3,
+    ),
+    LossCase(
+        name="triplet_margin_with_distance_loss",
+        class_name="TripletMarginWithDistanceLoss",
+        struct_name="TripletMarginLoss of a named distance",
+        reference=reference_vectors.triplet_margin_with_distance_loss,
+        axes={
+            "shape": tuple(samples_vectors.TRIPLE_SHAPES),
+            "distance_function": ("default", "euclidean", "cosine", "l1"),
+            "swap": ("no", "yes"),
+            "reduction": REDUCTIONS,
+        },
+        draw=samples_vectors.draw_triplet_with_distance,
+        domain={"anchor": REALS, "positive": REALS, "negative": REALS},
+        differentiable=("anchor", "positive", "negative"),
+        constructor=("distance_function", "margin", "swap", "reduction"),
+        batch=samples_vectors.batch_triplet_with_distance,
+        kinks=samples_vectors.kinks_of_triplet,
+        kink_radius=1e-3,
     ),
 )
 CASE: dict[str, LossCase] = {case.name: case for case in CASES}

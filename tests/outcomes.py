@@ -37,6 +37,8 @@ CLASS_KINDS: dict[str, tuple[str, ...]] = {
     "multilabel_soft_margin_loss": ("plain", "all options"),
     "cross_entropy": ("labels", "labels, all options", "probabilities", "probabilities, all options"),
     "nll_loss": ("labels", "labels, all options"),
+    "multi_margin_loss": ("kept labels", "kept labels, all options"),
+    "multilabel_margin_loss": ("label sets",),
     "softmax": ("plain",),
     "log_softmax": ("plain",),
 }
@@ -127,6 +129,10 @@ def classes(case: LossCase, kind: str, rng: np.random.Generator, dtype: str, sha
     if kind.startswith("labels"):
         labels = rng.integers(0, max(count, 1), rows)
         args = (x, np.where(rng.random(rows) < 0.1, -100, labels) if "options" in kind else labels)
+    elif kind.startswith("kept labels"):
+        args = (x, rng.integers(0, count, rows))
+    elif kind.startswith("label sets"):
+        args = (x, np.where(np.arange(count) < rng.integers(0, 4, (shape[0], 1)), rng.integers(0, count, shape), -1))
     elif kind.startswith("probabilities"):
         shares = np.where(rng.random(shape) < 0.2, 0, rng.random(shape))
         args = (x, (shares / np.maximum(shares.sum(1, keepdims=True), 0.5)).astype(dtype))

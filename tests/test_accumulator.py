@@ -156,8 +156,14 @@ def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception]
     yield TypeError, (x.astype(complex), y, *rest)
     if case.name == "mse_loss":
         yield ValueError, (x, y[:, :2])
+    elif case.operands[-1] == "target" and rest:
+        yield ValueError, (x, y, *rest[:-1], rest[-1][:-1])
     else:
         yield ValueError, (x, y[:-1], *rest)
+    if case.name == "gaussian_nll_loss":
+        wrong = rest[0].copy()
+        wrong[-1, -1] = -1
+        yield ValueError, (x, y, wrong)
     if case.name == "ctc_loss":
         wrong, rest[1][-1] = y.copy(), 1
         wrong[-1, 0] = x.shape[-1]

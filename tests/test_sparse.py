@@ -182,3 +182,69 @@ nl.{loss}(x[:10], y[:10])
 def test_no_more_than_a_chunk_is_ever_dense(loss: str, call: str, results: int) -> None:
     """The whole target would be 160 MB."""
     assert peak_of(PEAK.format(call=call.format(loss=loss), loss=loss)) <= results / 2**20 + SPARE_MIB
+
+
+def options_of_the_call() -> list[dict[str, Any]]:
+    shape = (90, 31)
+    rng = np.random.default_rng(7)
+    weight, mask = rng.integers(0, 5, shape) / 4.0, rng.random(shape) < 0.7
+    return [
+        {"sample_weight": weight},
+        {"mask": mask},
+        {"sample_weight": weight, "mask": mask},
+        {"dtype": "float64"},
+        {"ignore_index": 1},
+    ]
+
+
+@pytest.mark.usefixtures("chunks")
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_options_of_the_call_are_those_of_a_dense_target(loss: Any) -> None:
+    x, y = logits((90, 31)), labels((90, 31))
+    sparse = scipy_sparse.csr_array(y)
+    for options in options_of_the_call():
+        fitted = {n: v[:, 0] if loss is F.multilabel_soft_margin_loss and np.ndim(v) == 2 else v for n, v in options.items()}
+        if loss is F.multilabel_soft_margin_loss and "ignore_index" in options:
+            continue
+        for reduction in REDUCTIONS:
+            keywords = {**fitted, "reduction": reduction}
+            got, due = loss(x, sparse, **keywords), loss(x, y, **keywords)
+            if reduction == "none":
+                assert bits(got) == bits(due), keywords
+            else:
+                assert worst(got, due) <= bound("merged", got.dtype), keywords
+            for one, other in zip(
+                (nl.grad(loss)(x, sparse, **keywords), *nl.grad_hess(loss)(x, sparse, **keywords)),
+                (nl.grad(loss)(x, y, **keywords), *nl.grad_hess(loss)(x, y, **keywords)),
+                strict=True,
+            ):
+                assert one.dtype == other.dtype
+                assert worst(one, other) <= bound("merged", one.dtype), keywords
+        assert loss(x, sparse, return_divisor=True, **fitted)[1] == loss(x, y, return_divisor=True, **fitted)[1]
+
+
+@pytest.mark.usefixtures("chunks")
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_results_go_where_they_are_wanted(loss: Any) -> None:
+    x, y = logits((90, 31)), labels((90, 31))
+    sparse = scipy_sparse.csr_array(y)
+    due = loss(x, y, reduction="none")
+    for out in (np.empty_like(due), np.empty(due.shape, np.float64), np.repeat(np.empty_like(due), 2, 0)[::2]):
+        assert loss(x, sparse, reduction="none", out=out) is out
+        assert np.array_equal(out, due)
+    grad = np.empty_like(x)
+    assert nl.grad(loss)(x, sparse, reduction="sum", out=grad) is grad
+    assert bits(grad) == bits(nl.grad(loss)(x, y, reduction="sum"))
+    itself = x.copy()
+    assert nl.grad(loss)(itself, sparse, reduction="sum", out=itself) is itself
+    assert bits(itself) == bits(grad)
+    pair = np.empty_like(x), np.empty_like(x)
+    assert nl.grad_hess(loss)(x, sparse, out=pair)[1] is pair[1]
+    with pytest.raises(ValueError, match="out must have shape"):
+        loss(x, sparse, reduction="none", out=np.empty(3, np.float32))
+    empty = scipy_sparse.csr_array((0, 4), dtype=np.float32)
+    assert loss(np.empty((0, 4), np.float32), empty, empty="zero") == 0
+    if loss is F.multilabel_soft_margin_loss:
+        assert bits(loss(x, sparse, axis=1)) == bits(loss(x, y))
+        with pytest.raises(ValueError, match=r"axis must be the last beside a sparse target, got 0; pass input.T and target.T"):
+            loss(x, sparse, axis=0)

@@ -5,6 +5,7 @@ the same.
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import ndloss as nl
 import ndloss.functional as F
 from calls import quiet
-from cases import CASE, CASES, LOSSES
+from cases import CASE, CASES, LOSSES, LossCase
 from outcomes import batches
 
 ARRAY = "numpy.ndarray[Any, numpy.dtype[numpy.floating[Any]]]"
@@ -32,26 +33,60 @@ def check(x: npt.NDArray[np.float32], y: npt.NDArray[np.float64], labels: list[i
 """
 # How a call may say its reduction, and the type that follows; `how: str` may be any reduction.
 SAID = {"": SCALAR, 'reduction="mean"': SCALAR, 'reduction="sum"': SCALAR, 'reduction="none"': ARRAY}
+# What every loss takes, and what some do.
+OPTIONS = (
+    "sample_weight=x, mask=[True]",
+    "dtype=np.float64, empty='zero', broadcast=False, validate=False",
+    "return_divisor=False",
+)
+OWN_OPTIONS = {"axis": "axis=-1"}
 # Not a type of any argument, and what mypy calls that.
-WRONG = ("x, y, reduction=1", "x, y, num_threads='2'", "x, y, surprise=1")
+WRONG = ("empty='never'", "validate='no'", "reduction=1", "num_threads='2'", "surprise=1")
+
+
+def rest(case: LossCase) -> str:
+    """Operands after the first two."""
+    return ", y" * (len(case.operands) - 2)
+
+
+def by_position(case: LossCase, reduction: str) -> str:
+    """torch's arguments after the operands up to the reduction, by position; nothing where that is keyword-only."""
+    said: list[str] = []
+    for parameter in list(inspect.signature(getattr(F, case.name)).parameters.values())[len(case.operands) :]:
+        if parameter.name == "reduction":
+            return ", ".join((*said, repr(reduction))) if parameter.kind is parameter.POSITIONAL_OR_KEYWORD else ""
+        said.append(repr(parameter.default))
+    return ""
 
 
 def right_lines() -> Iterator[tuple[str, str]]:
     """An expression, and the type it has."""
     for case in LOSSES:
+        more = rest(case)
         for said, kind in SAID.items():
-            for operands in ("x, y", "x, labels", "[0.5, 0.25], y", "x, y, num_threads=2"):
-                yield f"F.{case.name}({operands}{said and f', {said}'})", kind
+            for operands in ("x, y", "x, labels", "[0.5, 0.25], y"):
+                yield f"F.{case.name}({operands}{more}{said and f', {said}'})", kind
+            yield f"F.{case.name}(x, y{more}, num_threads=2{said and f', {said}'})", kind
+        for reduction, kind in (("none", ARRAY), ("mean", SCALAR)):
+            if positional := by_position(case, reduction):
+                yield f"F.{case.name}(x, y{more}, {positional})", kind
+        taken = inspect.signature(getattr(F, case.name)).parameters
+        for option in (*OPTIONS, *(text for name, text in OWN_OPTIONS.items() if name in taken)):
+            yield f"F.{case.name}(x, y{more}, {option})", SCALAR
     for case in CASES:
         if not case.is_loss:
             yield f"F.{case.name}(x)", ARRAY
-        yield f"nl.{case.class_name}()", f"ndloss.{getattr(nl, case.class_name).__module__.split('.')[1]}.{case.class_name}"
+        made = f"ndloss.{getattr(nl, case.class_name).__module__.split('.')[1]}.{case.class_name}"
+        needed = "" if case.bare else "2, 3, "
+        yield f"nl.{case.class_name}({needed.rstrip(', ')})", made
+        if case.is_loss:
+            yield f"nl.{case.class_name}({needed}empty='zero', broadcast=False, validate=False)", made
 
 
 def wrong_lines() -> Iterator[str]:
     for case in LOSSES:
         for arguments in WRONG:
-            yield f"F.{case.name}({arguments})"
+            yield f"F.{case.name}(x, y{rest(case)}, {arguments})"
 
 
 def checked(folder: Path, code: str) -> list[str]:

@@ -26,6 +26,12 @@ Array = npt.NDArray[Any]
 # The arrays are a few dozen numbers; threads that wait for them cost more than the work.
 torch.set_num_threads(1)
 FUNCTIONS: dict[str, Any] = {"sigmoid": torch.sigmoid}
+# What our names of distances mean.
+DISTANCES: dict[str, Any] = {
+    "euclidean": torch.nn.functional.pairwise_distance,
+    "cosine": lambda a, b: 1 - torch.nn.functional.cosine_similarity(a, b, dim=-1),
+    "l1": lambda a, b: torch.nn.functional.pairwise_distance(a, b, p=1),
+}
 
 
 def function(name: str) -> Any:
@@ -51,13 +57,17 @@ def sample_call(case: LossCase, sample: Sample) -> tuple[Array, dict[str, Array]
     for name, value in named.items():
         if isinstance(value, np.ndarray | np.integer):
             named[name] = tensor(value, np.int64 if name in integers else dtype)
+    if "distance_function" in named:
+        named["distance_function"] = DISTANCES[named["distance_function"]]
     for name in answer.grads:
         named[name].requires_grad_(True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # broadcasting
         value = function(case.name)(**named)
     upstream = torch.as_tensor(np.asarray(sample.grad_output), dtype=value.dtype)
-    grads = torch.autograd.grad(value, [named[name] for name in answer.grads], upstream.expand(value.shape))
+    inputs = [named[name] for name in answer.grads]
+    # A norm of p = 0 has no gradient in torch: that is one of 0.
+    grads = torch.autograd.grad(value, inputs, upstream.expand(value.shape), allow_unused=True, materialize_grads=True)
     return value.detach().numpy(), {name: g.numpy() for name, g in zip(answer.grads, grads, strict=True)}
 
 

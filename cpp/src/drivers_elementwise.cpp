@@ -4,28 +4,10 @@
 #include <cmath>
 #include <string>
 
-#include "blocks.hpp"
-#include "kernel_table.hpp"
-#include "layout.hpp"
-#include "ndloss/calls.hpp"
+#include "elementwise_parts.hpp"
 
 namespace ndloss {
 namespace {
-
-/// Elements of a block; the grid is anchored at the call's first element.
-constexpr std::int64_t block_size = elementwise_block;
-
-/// Nanoseconds of one thread per element, roughly: what the threading threshold is judged by.
-constexpr double element_cost = 0.4;
-
-template <class T>
-const ElementwiseKernels<T>& kernels_of(const ErasedLoss& loss) {
-  if constexpr (sizeof(T) == 4) {
-    return loss.single != nullptr ? *loss.single : active_kernels().elementwise->single[loss.index];
-  } else {
-    return loss.twice != nullptr ? *loss.twice : active_kernels().elementwise->twice[loss.index];
-  }
-}
 
 std::int64_t last_extent(const ArrayView& view) {
   return view.ndim > 0 ? view.shape[static_cast<std::size_t>(view.ndim - 1)] : 1;
@@ -51,87 +33,6 @@ void divide(Accumulator& total, double n) {
   }
 }
 
-struct Range {
-  std::int64_t begin;
-  std::int64_t end;
-
-  Range(std::int64_t from, std::int64_t to, std::int64_t size) : begin(from), end(to < 0 ? size : to) {}
-
-  [[nodiscard]] std::int64_t count() const { return end - begin; }
-  [[nodiscard]] std::int64_t blocks() const { return (count() + block_size - 1) / block_size; }
-  [[nodiscard]] std::int64_t at(std::int64_t block) const { return begin + block * block_size; }
-  [[nodiscard]] std::int64_t size_of(std::int64_t block) const { return std::min(block_size, end - at(block)); }
-  [[nodiscard]] int threads(int requested) const {
-    return threads_for(static_cast<std::int64_t>(static_cast<double>(count()) * element_cost), requested);
-  }
-};
-
-/// The arrays of a call, laid out together, and the scratch for those that have to be packed.
-template <class T>
-class Operands {
- public:
-  Operands(const ElementwiseCall& call, const ArrayView* upstream) : operands_(call.loss.operands), pack_(active_pack<T>()) {
-    const ArrayView* views[arrays] = {};
-    std::copy_n(call.operands, operands_, views);
-    views[weight_index] = call.weight;
-    views[upstream_index] = upstream;
-    layout_ = lay_out(views, arrays, arrays_);
-    stride_ = std::min(block_size, (layout_.size + 63) / 64 * 64);
-    for (int k = 0; k < arrays; ++k) {
-      if (arrays_[k].data != nullptr && !reads_in_place<T>(arrays_[k])) {
-        slot_[k] = slots_++;
-      }
-    }
-  }
-
-  [[nodiscard]] std::int64_t size() const { return layout_.size; }
-
-  /// Numbers of scratch that a thread needs, and how far apart its blocks of them stand.
-  [[nodiscard]] std::int64_t scratch() const { return slots_ * stride_; }
-  [[nodiscard]] std::int64_t stride() const { return stride_; }
-
-  /// Points a block at elements [begin, begin + count).
-  void point(ElementwiseBlock<T>& block, std::int64_t begin, std::int64_t count, T* numbers) const {
-    block.size = count;
-    for (int k = 0; k < operands_; ++k) {
-      block.operand[k] = read(k, begin, count, numbers);
-    }
-  }
-
-  /// The weights of those elements, and their upstream gradients; null where there are none.
-  const T* weight(std::int64_t begin, std::int64_t count, T* numbers) const {
-    return read(weight_index, begin, count, numbers);
-  }
-  const T* upstream(std::int64_t begin, std::int64_t count, T* numbers) const {
-    return read(upstream_index, begin, count, numbers);
-  }
-
- private:
-  static constexpr int weight_index = max_operands;
-  static constexpr int upstream_index = max_operands + 1;
-  static constexpr int arrays = max_operands + 2;
-
-  const T* read(int k, std::int64_t begin, std::int64_t count, T* numbers) const {
-    if (arrays_[k].data == nullptr) {
-      return nullptr;
-    }
-    return read_block<T>(layout_, arrays_[k], pack_, begin, count, numbers + slot_[k] * stride_);
-  }
-
-  int operands_;
-  const PackTable<T>& pack_;
-  Layout layout_;
-  std::int64_t stride_ = 0;
-  std::int64_t slots_ = 0;
-  std::int64_t slot_[arrays] = {};
-  Strided arrays_[arrays];
-};
-
-template <class T>
-Scratch scratch_for(int threads, std::int64_t numbers) {
-  return {threads, static_cast<std::size_t>(numbers) * sizeof(T)};
-}
-
 void put(Part& part, const BlockResult& result, std::int64_t count) {
   part.sum = result.sum;
   part.carry = result.carry;
@@ -139,11 +40,20 @@ void put(Part& part, const BlockResult& result, std::int64_t count) {
   part.count = count;
 }
 
-void put(Part& part, const WeightedSum& result, bool weighted_mean, std::int64_t count) {
+/// Sums the unreduced loss of the block last pointed at, each element times its factor.
+template <class T>
+void put(Part& part, const T* value, const Operands<T>& operands, const BlockFactors<T>& factors, std::int64_t count,
+         const T* numbers) {
+  const WeightTable<T>& weighting = active_weight<T>();
+  const WeightedSum result = weighting.sum(value, factors.loss, count);
   part.sum = result.sum;
   part.carry = result.carry;
-  part.weight = weighted_mean ? result.weight : static_cast<double>(count);
-  part.count = count;
+  part.count = operands.kept(count, numbers);
+  if (factors.divisor == factors.loss) {
+    part.weight = result.weight;
+  } else {
+    part.weight = factors.divisor == nullptr ? static_cast<double>(count) : weighting.total(factors.divisor, count);
+  }
 }
 
 BadValue placed(BadValue bad, std::int64_t begin) {
@@ -172,8 +82,8 @@ Accumulator accumulate_as(const ElementwiseCall& call) {
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
-  const bool weighted = call.weight != nullptr;
-  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (weighted ? operands.stride() : 0));
+  const bool weighs = operands.weighs();
+  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (weighs ? operands.stride() : 0));
   return in_rows(reduce_blocks(call.initial, range.blocks(), threads, call.interrupt,
                                [&](std::int64_t index, int thread, Part& part) {
                                  ElementwiseBlock<T> block{};
@@ -181,54 +91,29 @@ Accumulator accumulate_as(const ElementwiseCall& call) {
                                  const std::int64_t count = range.size_of(index);
                                  T* numbers = scratch.of<T>(thread);
                                  operands.point(block, begin, count, numbers);
-                                 if (!weighted) {
+                                 if (!weighs) {
                                    const BlockResult result = kernels.sum(call.loss.loss, block);
                                    put(part, result, count);
                                    return placed(result.bad, begin);
                                  }
                                  block.value = numbers + operands.scratch();
                                  const BadValue bad = kernels.map(call.loss.loss, block).bad;
-                                 const T* weight = operands.weight(begin, count, numbers);
-                                 put(part, active_weight<T>().sum(block.value, weight, count), call.loss.weighted_mean, count);
+                                 put(part, block.value, operands, operands.factors(begin, count, numbers), count, numbers);
                                  return placed(bad, begin);
                                }),
                  call);
 }
 
-/// Where a block's results go: into the output itself where its type is the compute type, else through scratch.
-template <class T>
-class Writer {
- public:
-  /// Blocks of scratch it needs.
-  [[nodiscard]] std::int64_t slots() const { return output_.wanted() && !in_place_ ? 1 : 0; }
-
-  Writer(const Output& output, std::int64_t origin)
-      : output_(output), origin_(origin), in_place_(output.dtype == dtype_of<T>()) {}
-
-  [[nodiscard]] T* begin(std::int64_t position, T* numbers) const {
-    return output_.wanted() && in_place_ ? static_cast<T*>(output_.data) + (position - origin_) : numbers;
-  }
-
-  void end(std::int64_t position, std::int64_t count, const T* numbers) const {
-    if (output_.wanted() && !in_place_) {
-      char* to = static_cast<char*>(output_.data) + (position - origin_) * item_size(output_.dtype);
-      active_pack<T>().unpack[static_cast<int>(output_.dtype)](numbers, count, to);
-    }
-  }
-
- private:
-  Output output_;
-  std::int64_t origin_;
-  bool in_place_;
-};
-
-/// The unreduced loss of one block, times its weights.
+/// The unreduced loss of one block, times its factors; 0 where an element is left out.
 template <class T>
 BadValue map_block(const ElementwiseCall& call, const Operands<T>& operands, const ElementwiseBlock<T>& block,
                    std::int64_t begin, T* numbers) {
   const BadValue bad = kernels_of<T>(call.loss).map(call.loss.loss, block).bad;
-  if (const T* weight = operands.weight(begin, block.size, numbers); weight != nullptr) {
-    active_weight<T>().multiply(block.value, weight, block.size);
+  if (const BlockFactors<T> factors = operands.factors(begin, block.size, numbers); factors.loss != nullptr) {
+    active_weight<T>().multiply(block.value, factors.loss, block.size);
+    if (const T* keep = operands.keep(numbers); keep != nullptr) {
+      active_weight<T>().guard(block.value, keep, T(0), block.value, block.size);
+    }
   }
   return placed(bad, begin);
 }
@@ -327,25 +212,27 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
   const Operands<T> operands(call, wanted.upstream);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
-  const bool weighted = call.weight != nullptr;
-  const bool has_factors = weighted || wanted.upstream != nullptr;
+  const bool weighs = operands.weighs();
+  const bool has_factors = weighs || wanted.upstream != nullptr;
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
   const WeightTable<T>& weighting = active_weight<T>();
-  bool several = false;
-  for (int k = 1; k < call.loss.inputs; ++k) {
-    several = several || wanted.grads[k].wanted();
-  }
-  const auto kernel = several ? kernels.gradients : kernels.gradient;
+  const auto any = [&](const Output* outputs, int from) {
+    return std::any_of(outputs + from, outputs + call.loss.inputs, [](const Output& output) { return output.wanted(); });
+  };
+  const bool curved = any(wanted.curvatures, 0);
+  const bool several = curved || any(wanted.grads, 1);
+  const auto kernel = curved ? kernels.curvatures : several ? kernels.gradients : kernels.gradient;
   const int computed = several ? call.loss.inputs : 1;
+  const int derivatives = curved ? 2 * computed : computed;
   const Writer<T> value(wanted.value, range.begin);
-  const Writer<T> grads[max_operands] = {{wanted.grads[0], range.begin},
-                                         {wanted.grads[1], range.begin},
-                                         {wanted.grads[2], range.begin},
-                                         {wanted.grads[3], range.begin}};
+  // Gradients, then curvatures.
+  const auto writer = [&](int k) {
+    return Writer<T>(k < computed ? wanted.grads[k] : wanted.curvatures[k - computed], range.begin);
+  };
   const T scale = static_cast<T>(wanted.scale);
-  // Blocks of scratch: the loss, the factors, and each gradient that is converted or, computed beside a wanted one, dropped.
-  const bool plain = !has_factors && !wanted.value.wanted() && !several && wanted.grads[0].wanted() && grads[0].slots() == 0;
-  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (plain ? 0 : (2 + max_operands) * operands.stride()));
+  // Blocks of scratch: the loss, the factors, and each derivative that is converted or, computed beside a wanted one, dropped.
+  const bool plain = !has_factors && !wanted.value.wanted() && !several && wanted.grads[0].wanted() && writer(0).slots() == 0;
+  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (plain ? 0 : (2 + derivatives) * operands.stride()));
   return in_rows(reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                                [&](std::int64_t index, int thread, Part& part) {
                                  ElementwiseBlock<T> block{};
@@ -354,57 +241,68 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
                                  T* numbers = scratch.of<T>(thread);
                                  T* spare = numbers + operands.scratch();
                                  operands.point(block, begin, count, numbers);
-                                 const T* weight = operands.weight(begin, count, numbers);
+                                 const BlockFactors<T> factors = operands.factors(begin, count, numbers);
                                  if (wanted.value.wanted()) {
                                    block.value = value.begin(begin, spare);
                                    map_block(call, operands, block, begin, numbers);
                                    value.end(begin, count, spare);
-                                 } else if (weighted) {
+                                 } else if (weighs) {
                                    block.value = spare;
                                    kernels.map(call.loss.loss, block);
-                                   put(part, weighting.sum(spare, weight, count), call.loss.weighted_mean, count);
+                                   put(part, block.value, operands, factors, count, numbers);
                                  }
                                  block.scale = has_factors ? T(1) : scale;
-                                 for (int k = 0; k < computed; ++k) {
-                                   block.grad[k] = grads[k].begin(begin, spare + (k + 2) * operands.stride());
+                                 for (int k = 0; k < derivatives; ++k) {
+                                   T* to = writer(k).begin(begin, spare + (k + 2) * operands.stride());
+                                   (k < computed ? block.grad[k] : block.curvature[k - computed]) = to;
                                  }
                                  const BlockResult result = kernel(call.loss.loss, block);
-                                 if (!weighted) {
+                                 if (!weighs) {
                                    put(part, result, count);
                                  }
+                                 T* products = spare + operands.stride();
                                  if (has_factors) {
-                                   T* factors = spare + operands.stride();
                                    const T* upstream = operands.upstream(begin, count, numbers);
-                                   weighting.product(weighted ? weight : upstream, weighted ? upstream : nullptr, scale,
-                                                     factors, count);
-                                   for (int k = 0; k < computed; ++k) {
-                                     weighting.multiply(block.grad[k], factors, count);
-                                   }
+                                   const T* one = factors.loss != nullptr ? factors.loss : upstream;
+                                   weighting.product(one, one == upstream ? nullptr : upstream, scale, products, count);
                                  }
-                                 for (int k = 0; k < computed; ++k) {
-                                   grads[k].end(begin, count, block.grad[k]);
+                                 const T* keep = operands.keep(numbers);
+                                 for (int k = 0; k < derivatives; ++k) {
+                                   T* made = k < computed ? block.grad[k] : block.curvature[k - computed];
+                                   if (has_factors) {
+                                     weighting.multiply(made, products, count);
+                                   }
+                                   if (keep != nullptr) {
+                                     weighting.guard(made, keep, T(0), made, count);
+                                   }
+                                   writer(k).end(begin, count, made);
                                  }
                                  return placed(result.bad, begin);
                                }),
                  call);
 }
 
-/// Σ of an array, for the divisor of a weighted mean.
-double total_of(const ArrayView& view, const ElementwiseCall& call) {
-  const ArrayView* const views[] = {&view};
-  Strided array;
-  const Layout layout = lay_out(views, 1, &array);
-  const Range range(0, -1, layout.size);
+/// Σ of what the elements add to the divisor of a mean, from weights, masks and ignored targets alone.
+template <class T>
+double divisor_as(const ElementwiseCall& call) {
+  const Operands<T> operands(call, nullptr);
+  const Range range(0, -1, operands.size());
+  if (!operands.weighs()) {
+    return static_cast<double>(range.count());
+  }
   const int threads = range.threads(call.threads);
-  const Scratch scratch = scratch_for<double>(threads, block_size);
+  const Scratch scratch = scratch_for<T>(threads, operands.scratch());
   return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                        [&](std::int64_t index, int thread, Part& part) {
+                         ElementwiseBlock<T> block{};
                          const std::int64_t count = range.size_of(index);
-                         const double* numbers = read_block<double>(layout, array, active_pack<double>(), range.at(index),
-                                                                    count, scratch.of<double>(thread));
-                         for (std::int64_t i = 0; i < count; ++i) {
-                           part.sum += numbers[i];
+                         T* numbers = scratch.of<T>(thread);
+                         if (operands.selects()) {
+                           operands.point(block, range.at(index), count, numbers);
                          }
+                         const BlockFactors<T> factors = operands.factors(range.at(index), count, numbers);
+                         part.sum = factors.divisor == nullptr ? static_cast<double>(count)
+                                                               : active_weight<T>().total(factors.divisor, count);
                          return BadValue{};
                        })
       .total();
@@ -430,14 +328,17 @@ BadValue weight_gradient_as(const ElementwiseCall& call, const ArrayView* upstre
                          operands.point(block, begin, count, numbers);
                          T* to = numbers + operands.scratch();
                          block.value = writer.begin(begin, to);
-                         const BadValue bad = map_block(unweighted, operands, block, begin, numbers);
+                         const BadValue bad = kernels_of<T>(call.loss).map(call.loss.loss, block).bad;
                          weighting.subtract(block.value, static_cast<T>(offset), count);
-                         if (const T* g = operands.upstream(begin, count, numbers); g != nullptr) {
-                           weighting.multiply(block.value, g, count);
+                         const BlockFactors<T> factors = operands.factors(begin, count, numbers);
+                         for (const T* factor : {factors.loss, operands.upstream(begin, count, numbers)}) {
+                           if (factor != nullptr) {
+                             weighting.multiply(block.value, factor, count);
+                           }
                          }
                          weighting.product(block.value, nullptr, static_cast<T>(scale), block.value, count);
                          writer.end(begin, count, to);
-                         return bad;
+                         return placed(bad, begin);
                        })
       .bad;
 }
@@ -499,22 +400,18 @@ BadValue weight_gradient(const ElementwiseCall& call, const ArrayView* upstream,
 void per_row(Accumulator& total, std::int64_t classes, std::int64_t divisor) {
   divide(total, static_cast<double>(divisor));
   total.count = classes == 0 ? 0 : total.count / classes;
-  total.weight = static_cast<double>(total.count);
-  total.weight_carry = 0;
+  total.weight = classes == 0 ? 0 : total.weight / static_cast<double>(classes);
+  total.weight_carry = classes == 0 ? 0 : total.weight_carry / static_cast<double>(classes);
 }
 
 double gradient_scale(const ElementwiseCall& call, Reduction reduction) {
-  const ArrayView& first = *call.operands[0];
   const double within_row = call.loss.row_mean ? static_cast<double>(row_divisor(call)) : 1.0;
   if (reduction != Reduction::mean) {
     return 1.0 / within_row;
   }
-  if (call.weight != nullptr && call.loss.weighted_mean) {
-    return reciprocal(total_of(*call.weight, call));
-  }
-  const std::int64_t classes = call.loss.row_mean ? last_extent(first) : 1;
-  const std::int64_t losses = classes == 0 ? 0 : first.size() / classes;
-  return reciprocal(static_cast<double>(losses)) / within_row;
+  const double elements = call.compute == DType::float64 ? divisor_as<double>(call) : divisor_as<float>(call);
+  const std::int64_t classes = call.loss.row_mean ? last_extent(*call.operands[0]) : 1;
+  return reciprocal(classes == 0 ? 0.0 : elements / static_cast<double>(classes)) / within_row;
 }
 
 ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<ArrayView> operands, const ArrayView* weight,

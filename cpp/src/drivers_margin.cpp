@@ -17,11 +17,13 @@ using Met = std::int32_t;
 template <class T>
 class MarginScratch {
  public:
-  MarginScratch(std::int64_t height, std::int64_t classes, bool across, bool several, bool gradient, int threads)
-      : numbers_(across ? tile_rows * classes : 0),
+  MarginScratch(std::int64_t height, std::int64_t classes, bool across, bool several, bool gradient, bool copies, int threads)
+      : numbers_(across   ? tile_rows * classes
+                 : copies ? height * classes
+                          : 0),
         listed_(several ? height * classes : 0),
         per_class_(several ? classes : 0),
-        memory_(threads, 2 * bytes(numbers_, sizeof(T)) + bytes(across && gradient ? classes : 0, sizeof(T)) +
+        memory_(threads, 3 * bytes(numbers_, sizeof(T)) + bytes(across && gradient ? classes : 0, sizeof(T)) +
                              2 * bytes(listed_, sizeof(std::int64_t)) + bytes(listed_, sizeof(T)) +
                              bytes(several && gradient ? classes : 0, sizeof(double)) + bytes(per_class_, sizeof(Met))) {
     has_line_ = across && gradient;
@@ -32,8 +34,9 @@ class MarginScratch {
   }
 
   struct Parts {
-    T* input;              // across: a tile of scores, ...
+    T* input;              // across: a tile of scores (along: rows of them, if they must be copied), ...
     T* output;             // ... one of gradients, ...
+    T* curvature;          // ... one of second derivatives, ...
     T* line;               // ... and one row of them
     std::int64_t* target;  // several targets: those of each row, ...
     T* times;              // ... how often each stands there, ...
@@ -52,6 +55,7 @@ class MarginScratch {
     Parts parts{};
     parts.input = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
     parts.output = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
+    parts.curvature = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
     parts.line = reinterpret_cast<T*>(take(has_line_ ? classes : 0, sizeof(T)));
     parts.target = reinterpret_cast<std::int64_t*>(take(listed_, sizeof(std::int64_t)));
     parts.labels = reinterpret_cast<std::int64_t*>(take(listed_, sizeof(std::int64_t)));
@@ -84,6 +88,7 @@ class MarginDriver {
         value_(value),
         several_(call.label_sets != nullptr),
         gradient_(wanted != nullptr && wanted->input.wanted()),
+        curvature_(base_.walk.present(curvature_array)),
         classes_(base_.walk.classes()) {}
 
   Accumulator run() const {
@@ -94,7 +99,7 @@ class MarginDriver {
     const std::int64_t height =
         base_.walk.across() ? tile_rows : std::clamp<std::int64_t>(4096 / std::max<std::int64_t>(classes_, 1), 1, tile_rows);
     const std::int64_t each = margin_rows_per_block(call.kind, classes_);
-    const MarginScratch<T> scratch(height, classes_, base_.walk.across(), several_, gradient_, threads);
+    const MarginScratch<T> scratch(height, classes_, base_.walk.across(), several_, gradient_, copies_rows(), threads);
     return reduce_blocks(call.initial, (rows + each - 1) / each, threads, call.interrupt,
                          [&](std::int64_t block, int thread, Part& part) {
                            const std::int64_t begin = call.begin + block * each;
@@ -125,10 +130,10 @@ class MarginDriver {
       tile.times = parts.times;
       tile.target_stride = classes_;
       tile.slopes = parts.slopes;
-      const bool inside = read_sets(offsets, row, count, parts, rows.labels.bad);
+      const bool inside = read_sets(offsets, row, count, parts, rows.labels);
       for (int r = 0; r < count; ++r) {
         rows.labels.weight[r] = 1.0;
-        tile.count[r] = inside ? list_targets(r, parts) : 0;
+        tile.count[r] = inside && !left_out(rows.labels, r) ? list_targets(r, parts) : 0;
       }
     } else {
       tile.target = rows.labels.label;
@@ -141,26 +146,35 @@ class MarginDriver {
       for (int r = 0; r < tile_rows; ++r) {
         const double scale = r < count ? static_cast<double>(rows.scale[r]) : 0.0;
         tile.coefficient[r] =
-            r < count ? static_cast<T>(MultiMarginLoss::value(scale, rows.labels.weight[r], static_cast<double>(classes_)))
-                      : T(0);
+            r < count && !left_out(rows.labels, r)
+                ? static_cast<T>(MultiMarginLoss::value(scale, rows.labels.weight[r], static_cast<double>(classes_)))
+                : T(0);
       }
     }
     if (walk.across()) {
       run_across(offsets, count, parts, tile);
     } else {
-      run_along(offsets, count, tile);
+      run_along(offsets, count, parts, tile);
     }
     double losses[tile_rows];
-    for (int r = 0; r < count; ++r) {
-      const bool used = tile.count[r] > 0;
-      losses[r] = used ? MultiMarginLoss::value(sums[r], rows.labels.weight[r], static_cast<double>(classes_)) : 0.0;
+    for (int r = 0; r < count; ++r) {  // a row without targets has a sum of 0
+      losses[r] = MultiMarginLoss::value(sums[r], rows.labels.weight[r], static_cast<double>(classes_));
     }
     base_.finish_rows(row, count, losses, rows.labels, value_, part);
     return rows.labels.bad;
   }
 
+  [[nodiscard]] bool left_out(const TileLabels& labels, int r) const { return base_.call.selects() && !labels.keep[r]; }
+
+  /// Whether the gradient of a row's first classes takes the place of scores that later classes still need.
+  [[nodiscard]] bool copies_rows() const {
+    const RowWalk& walk = base_.walk;
+    const void* scores = walk.array(input_array).data;
+    return !walk.across() && (walk.array(output_array).data == scores || walk.array(curvature_array).data == scores);
+  }
+
   /// Reads the labels of a tile; whether all are labels. The first that is none goes to `bad`.
-  bool read_sets(const RowOffsets& offsets, std::int64_t row, int count, const Parts& parts, BadValue& bad) const {
+  bool read_sets(const RowOffsets& offsets, std::int64_t row, int count, const Parts& parts, TileLabels& rows) const {
     const Strided& array = base_.walk.array(target_array);
     const auto pack = active_kernels().pack->label.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
     const std::int64_t stride = base_.walk.class_stride(target_array);
@@ -173,6 +187,11 @@ class MarginDriver {
         pack(array.data + offsets.at(target_array, r), stride, classes_, parts.labels + r * classes_, 1);
       }
     }
+    for (int r = 0; r < count; ++r) {
+      if (left_out(rows, r)) {
+        std::fill_n(parts.labels + r * classes_, classes_, std::int64_t{0});
+      }
+    }
     const std::int64_t lowest = array.dtype == DType::uint64 ? 0 : MultiLabelMarginLoss::lowest_label;
     if (active_kernels().margin->inside(parts.labels, labels, lowest, classes_)) {
       return true;
@@ -181,7 +200,7 @@ class MarginDriver {
     while (parts.labels[i] >= lowest && parts.labels[i] < classes_) {
       ++i;
     }
-    bad.merge({.index = row * classes_ + i, .value = static_cast<std::uint64_t>(parts.labels[i]), .operand = 1});
+    rows.bad.merge({.index = row * classes_ + i, .value = static_cast<std::uint64_t>(parts.labels[i]), .operand = 1});
     return false;
   }
 
@@ -212,13 +231,17 @@ class MarginDriver {
     pack_tile(walk, input_array, offsets, count, in_scratch(walk, parts.input));
     tile.numbers = parts.input;
     tile.output = parts.output;
+    tile.curvature = curvature_ ? parts.curvature : nullptr;
     kernel()(tile);
     if (gradient_) {
       unpack_tile(walk, output_array, offsets, count, in_scratch(walk, parts.output), parts.line);
     }
+    if (curvature_) {
+      unpack_tile(walk, curvature_array, offsets, count, in_scratch(walk, parts.curvature), parts.line);
+    }
   }
 
-  void run_along(const RowOffsets& offsets, int count, MarginTile<T>& tile) const {
+  void run_along(const RowOffsets& offsets, int count, const Parts& parts, MarginTile<T>& tile) const {
     const RowWalk& walk = base_.walk;
     const Strided& input = walk.array(input_array);
     tile.class_stride = walk.class_stride(input_array);
@@ -227,7 +250,13 @@ class MarginDriver {
       tile.row[r] = input.data + offsets.at(input_array, r);
       in_place = in_place && reinterpret_cast<std::uintptr_t>(tile.row[r]) % sizeof(T) == 0;
     }
-    if (!in_place) {
+    if (copies_rows()) {
+      pack_tile(walk, input_array, offsets, count, in_scratch(walk, parts.input));
+      tile.class_stride = static_cast<std::ptrdiff_t>(sizeof(T));
+      for (int r = 0; r < count; ++r) {
+        tile.row[r] = reinterpret_cast<const char*>(parts.input + r * classes_);
+      }
+    } else if (!in_place) {
       tile.pack = active_pack<T>().pack[static_cast<int>(input.dtype)][input.swapped ? 1 : 0];
     }
     if (gradient_) {
@@ -235,6 +264,8 @@ class MarginDriver {
       tile.out_item = item_size(output.dtype);
       for (int r = 0; r < count; ++r) {
         tile.out_row[r] = const_cast<char*>(output.data) + offsets.at(output_array, r);
+        tile.curvature_row[r] =
+            curvature_ ? const_cast<char*>(walk.array(curvature_array).data) + offsets.at(curvature_array, r) : nullptr;
       }
       if (output.dtype != dtype_of<T>()) {
         tile.unpack = active_pack<T>().unpack[static_cast<int>(output.dtype)];
@@ -258,6 +289,7 @@ class MarginDriver {
   Output value_;
   bool several_;
   bool gradient_;
+  bool curvature_;
   std::int64_t classes_;
 };
 

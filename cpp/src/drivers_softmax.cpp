@@ -105,7 +105,11 @@ class SoftmaxDriver {
  public:
   SoftmaxDriver(const RowCall& call, SoftmaxJob job, const RowGradients* wanted, const ArrayView* upstream_logits,
                 const Output& value)
-      : base_(call, wanted, upstream_logits), job_(job), shares_(call, base_.walk.classes()), value_(value) {}
+      : base_(call, wanted, upstream_logits),
+        job_(job),
+        shares_(call, base_.walk.classes()),
+        value_(value),
+        in_place_(!takes_needed_place()) {}
 
   Accumulator run() const {
     const std::int64_t rows = base_.end - base_.call.begin;
@@ -113,7 +117,7 @@ class SoftmaxDriver {
     const std::int64_t logits = rows * std::max<std::int64_t>(classes, 1);
     const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(logits) * logit_cost), base_.call.threads);
     if (classes == 0 && base_.call.probabilities != nullptr) {
-      return rows_of_nothing(rows);
+      return rows_of_nothing();
     }
     if (classes > parallel_row) {
       return run_rows_in_segments(threads);
@@ -141,13 +145,30 @@ class SoftmaxDriver {
 
  private:
   /// A row without classes has no terms: 0, and nothing to divide by in a mean.
-  [[nodiscard]] Accumulator rows_of_nothing(std::int64_t rows) const {
+  [[nodiscard]] Accumulator rows_of_nothing() const {
     if (value_.wanted()) {
       std::fill_n(static_cast<char*>(value_.data), value_.size * item_size(value_.dtype), char{0});
     }
     Accumulator total = base_.call.initial;
-    total.count += rows;
+    for (std::int64_t row = base_.call.begin; row < base_.end; row += tile_rows) {
+      const int count = static_cast<int>(std::min<std::int64_t>(tile_rows, base_.end - row));
+      TileLabels labels;
+      read_labels(base_.call, base_.walk, base_.walk.offsets(row, count), row, count, labels);
+      total.count += labels.kept;
+    }
     return total;
+  }
+
+  /// Whether an output stands where an operand does that is still needed when the output is first written: exponentials go
+  /// there before the probabilities are last read, and before the other gradients need the logits.
+  [[nodiscard]] bool takes_needed_place() const {
+    const RowWalk& walk = base_.walk;
+    const bool needs_logits = walk.present(grad_target_array) || walk.present(grad_weight_array);
+    bool taken = needs_logits && walk.array(output_array).data == walk.array(input_array).data;
+    for (int k = output_array; k < class_arrays && walk.present(target_array); ++k) {
+      taken = taken || walk.array(k).data == walk.array(target_array).data;
+    }
+    return taken;
   }
 
   [[nodiscard]] std::int64_t tile_height() const { return rows_per_tile(base_.walk.classes()); }
@@ -181,6 +202,8 @@ class SoftmaxDriver {
     tile.add = shares_.add;
     if (base_.walk.present(label_array)) {
       tile.label = rows.labels.label;
+    } else if (base_.call.selects()) {
+      tile.takes_part = rows.labels.keep;
     }
     tile.scale = base_.wanted != nullptr ? rows.scale : nullptr;
   }
@@ -229,7 +252,7 @@ class SoftmaxDriver {
     // The outputs share one layout: all in place, or all through scratch. Exponentials need one even where only other
     // gradients are wanted.
     TileNumbers<T> places[class_arrays];
-    bool direct = walk.present(output_array);
+    bool direct = in_place_ && walk.present(output_array);
     if (job_ != SoftmaxJob::value) {
       for (int k = output_array; k < class_arrays; ++k) {
         if (walk.present(k)) {
@@ -247,6 +270,7 @@ class SoftmaxDriver {
       tile.output_class_stride = places[output_array].class_stride;
       tile.grad_target = places[grad_target_array].data;
       tile.grad_weight = places[grad_weight_array].data;
+      tile.curvature = places[curvature_array].data;
     }
     kernels().tile(tile);
     for (int k = output_array; k < class_arrays && job_ != SoftmaxJob::value && !direct; ++k) {
@@ -297,7 +321,7 @@ class SoftmaxDriver {
       tile.target = readable(target_array);
     }
     if (job_ != SoftmaxJob::value) {
-      result.direct = walk.present(output_array);
+      result.direct = in_place_ && walk.present(output_array);
       for (int k = output_array; k < class_arrays; ++k) {
         result.direct = result.direct && (!walk.present(k) || fits(k));
       }
@@ -310,6 +334,7 @@ class SoftmaxDriver {
       tile.output = writable(output_array);
       tile.grad_target = writable(grad_target_array);
       tile.grad_weight = writable(grad_weight_array);
+      tile.curvature = writable(curvature_array);
     }
     return result;
   }
@@ -324,7 +349,7 @@ class SoftmaxDriver {
     base_.read_rows(offsets, row, 1, rows);
     const SoftmaxKernels<T>& kernel = kernels();
     const bool labelled = walk.present(label_array) && rows.labels.label[0] >= 0;
-    const bool kept = !is_loss() || walk.present(target_array) || labelled;
+    const bool kept = walk.present(label_array) ? labelled : !base_.call.selects() || rows.labels.keep[0];
     T label_input = 0;
     if (labelled) {  // before the exponentials, which may take the logits' place
       base_.read_one(input_array, offsets.at(input_array, 0) + rows.labels.label[0] * walk.class_stride(input_array),
@@ -344,7 +369,7 @@ class SoftmaxDriver {
       whole.distance += math::product_or_zero(a, origin - static_cast<double>(label_input));
     }
     if (is_loss()) {
-      const double loss = kept ? CrossEntropyLoss::value(whole.row, whole.coefficients, whole.distance) : 0.0;
+      double loss = kept ? CrossEntropyLoss::value(whole.row, whole.coefficients, whole.distance) : 0.0;
       base_.finish_rows(row, 1, &loss, rows.labels, value_, part);
     }
     if (job_ == SoftmaxJob::value) {
@@ -430,6 +455,7 @@ class SoftmaxDriver {
   SoftmaxJob job_;
   Shares<T> shares_;
   Output value_;
+  bool in_place_;  // outputs may be written where they belong while a tile is at work
 };
 
 template <class T>

@@ -135,6 +135,29 @@ NDLOSS_INLINE void observe_across(const MarginTile<T>& tile, const EdgeLanes<T>&
   }
 }
 
+/// Second derivatives from the slopes of a tile, of which a target's is not positive.
+template <class T>
+[[gnu::noinline]] void curvature_across(const MarginTile<T>& given) {
+  const MarginTile<T> tile = given;
+  T sum[lanes];
+  for (int l = 0; l < lanes; ++l) {
+    sum[l] = 0;
+  }
+  for (std::ptrdiff_t c = 0; c < tile.classes; ++c) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      const T curvature = MultiMarginLoss::curvature(tile.output[c * lanes + l]);
+      sum[l] += curvature;
+      tile.curvature[c * lanes + l] = tile.coefficient[l] * curvature;
+    }
+  }
+  for (int l = 0; l < tile.rows; ++l) {
+    if (tile.count[l] > 0) {
+      tile.curvature[tile.target[l * tile.target_stride] * lanes + l] = tile.coefficient[l] * sum[l];
+    }
+  }
+}
+
 template <MarginKind K, MarginJob J, class T>
 void tile_across(const MarginTile<T>& given) {
   const MarginTile<T> tile = given;
@@ -197,6 +220,11 @@ void tile_across(const MarginTile<T>& given) {
           tile.output[tile.target[l * tile.target_stride + k] * lanes + l] = static_cast<T>(0.0 - slopes.at(l));
         }
       }
+    }
+  }
+  if constexpr (J == MarginJob::gradient && K == MarginKind::one_squared) {
+    if (tile.curvature != nullptr) {
+      curvature_across(tile);
     }
   }
   if constexpr (J == MarginJob::gradient) {
@@ -273,13 +301,35 @@ NDLOSS_INLINE T read_class(const MarginTile<T>& tile, int r, std::ptrdiff_t c) {
 }
 
 template <class T>
-NDLOSS_INLINE void write_class(const MarginTile<T>& tile, int r, std::ptrdiff_t c, T x) {
-  char* to = tile.out_row[r] + c * tile.out_item;
+NDLOSS_INLINE void write_class(const MarginTile<T>& tile, char* row, std::ptrdiff_t c, T x) {
+  char* to = row + c * tile.out_item;
   if (tile.unpack != nullptr) {
     tile.unpack(&x, 1, to);
   } else {
     *reinterpret_cast<T*>(to) = x;
   }
+}
+
+/// Puts out a chunk of second derivatives, given its slopes; returns their sum without the coefficient, a small
+/// whole number: exact.
+template <class T>
+[[gnu::noinline]] double curvature_chunk(const MarginTile<T>& tile, int r, std::ptrdiff_t first, std::ptrdiff_t size,
+                                         const T* slope) {
+  const T coefficient = tile.coefficient[r];
+  char* to = tile.curvature_row[r] + first * tile.out_item;
+  T line[margin_chunk];
+  T* out = tile.unpack != nullptr ? line : reinterpret_cast<T*>(to);
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::ptrdiff_t c = 0; c < size; ++c) {
+    const T curvature = MultiMarginLoss::curvature(slope[c]);
+    sum += curvature;
+    out[c] = coefficient * curvature;
+  }
+  if (tile.unpack != nullptr) {
+    tile.unpack(out, size, to);
+  }
+  return static_cast<double>(sum);
 }
 
 /// Puts out a chunk of gradients.
@@ -307,6 +357,7 @@ void tile_along(const MarginTile<T>& given) {
     const std::ptrdiff_t count = tile.count[r];
     const T* times = K == MarginKind::several ? tile.times + r * tile.target_stride : nullptr;
     double only = 0;
+    double curvatures = 0;
     double* sums = K == MarginKind::several ? tile.slopes : &only;
     if constexpr (K == MarginKind::several && J == MarginJob::gradient) {
       for (std::ptrdiff_t k = 0; k < count; ++k) {
@@ -351,13 +402,19 @@ void tile_along(const MarginTile<T>& given) {
           sums[k] += sum;
         }
       }
+      if (J == MarginJob::gradient && K == MarginKind::one_squared && tile.curvature_row[r] != nullptr) {
+        curvatures += curvature_chunk(tile, r, first, size, slope);
+      }
       if constexpr (J == MarginJob::gradient) {
         emit_chunk(tile, r, first, size, slope);
       }
     }
     if constexpr (J == MarginJob::gradient) {
       for (std::ptrdiff_t k = 0; k < count; ++k) {
-        write_class(tile, r, target[k], tile.coefficient[r] * static_cast<T>(0.0 - sums[k]));
+        write_class(tile, tile.out_row[r], target[k], tile.coefficient[r] * static_cast<T>(0.0 - sums[k]));
+        if (K == MarginKind::one_squared && tile.curvature_row[r] != nullptr) {
+          write_class(tile, tile.curvature_row[r], target[k], tile.coefficient[r] * static_cast<T>(curvatures));
+        }
       }
     }
     const math::Pair<double> sum = values.join();

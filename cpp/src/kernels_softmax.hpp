@@ -155,6 +155,16 @@ NDLOSS_INLINE void emit(const SoftmaxTile<T>& tile, const Emission<T>& row, std:
   }
 }
 
+/// The second derivative for one class, while its exponential stands in the output.
+template <Direction D, class T>
+NDLOSS_INLINE void emit_curvature(const SoftmaxTile<T>& tile, const Emission<T>& row, T complement, std::ptrdiff_t c,
+                                  std::ptrdiff_t r) {
+  const std::ptrdiff_t at = offset<D>(tile.output_row_stride, tile.output_class_stride, c, r);
+  const T probability = tile.output[at] * math::Real<T>::unbias * row.share;
+  const T curvature = row.scale * CrossEntropyLoss::curvature(row.coefficients, probability, complement);
+  tile.curvature[at] = row.kept ? curvature : T(0);
+}
+
 /// The gradients for a row's probabilities and for the class weights (one row's part of them).
 template <Direction D, class T>
 NDLOSS_INLINE void emit_target_gradients(const SoftmaxTile<T>& tile, const Emission<T>& row, std::ptrdiff_t c,
@@ -163,10 +173,12 @@ NDLOSS_INLINE void emit_target_gradients(const SoftmaxTile<T>& tile, const Emiss
   const std::ptrdiff_t to = offset<D>(tile.output_row_stride, tile.output_class_stride, c, r);
   const T surprise = row.log_total + (row.max - one.x);
   if (tile.grad_target != nullptr) {
-    tile.grad_target[to] = row.scale * math::product_or_zero(tile.per_class[c] * tile.keep, surprise);
+    const T slope = row.scale * math::product_or_zero(tile.per_class[c] * tile.keep, surprise);
+    tile.grad_target[to] = row.kept ? slope : T(0);
   }
   if (tile.grad_weight != nullptr) {
-    tile.grad_weight[to] = row.scale * math::product_or_zero(math::fma(one.target, tile.keep, tile.add), surprise);
+    const T slope = row.scale * math::product_or_zero(math::fma(one.target, tile.keep, tile.add), surprise);
+    tile.grad_weight[to] = row.kept ? slope : T(0);
   }
 }
 
@@ -227,7 +239,8 @@ NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
   for (int l = 0; l < lanes; ++l) {
     const bool labelled = tile.label != nullptr && l < tile.rows && tile.label[l] >= 0;
     const std::ptrdiff_t y = labelled ? tile.label[l] : 0;
-    rows.kept[l] = K == Coefficients::probabilities || labelled ? T(1) : T(0);
+    const bool kept = K == Coefficients::probabilities ? tile.takes_part == nullptr || tile.takes_part[l] : labelled;
+    rows.kept[l] = kept ? T(1) : T(0);
     rows.label_coefficient[l] = labelled ? tile.label_coefficient[l] : T(0);
     rows.label_input[l] = labelled ? tile.input[l * tile.row_stride + y * tile.class_stride] : T(0);
     rows.label_shared[l] = K == Coefficients::shared && labelled ? tile.per_class[y] : T(0);
@@ -241,6 +254,7 @@ template <Coefficients K, SoftmaxJob J, class T>
 NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows, double shared, int l) {
   const SoftmaxReference<T> reference = references.get(l);
   const SoftmaxRow row = softmax_finish(reference, rows.rest[l], rows.maxima[l]);
+  rows.rest[l] = row.rest;
   rows.max[l] = reference.max;
   rows.share[l] = static_cast<T>(row.share);
   rows.log_total[l] = static_cast<T>(row.log_total);
@@ -339,6 +353,23 @@ NDLOSS_INLINE void inner_across(const SoftmaxTile<T>& tile, const RowLanes<T>& r
   inner.set(l, sum);
 }
 
+/// Not inlined: the jobs share it.
+template <class T>
+[[gnu::noinline]] void curvature_across(const SoftmaxTile<T>& given, const RowLanes<T>& rows) {
+  const SoftmaxTile<T> tile = given;
+  T complement[lanes];
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    complement[l] = static_cast<T>(rows.rest[l] / (1.0 + rows.rest[l]));
+  }
+  for (std::ptrdiff_t c = 0; c < tile.classes; ++c) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      emit_curvature<Direction::across>(tile, rows.emission(l), complement[l], c, l);
+    }
+  }
+}
+
 template <Coefficients K, SoftmaxJob J, class T>
 void tile_across(const SoftmaxTile<T>& given) {
   constexpr Direction across = Direction::across;
@@ -405,6 +436,11 @@ void tile_across(const SoftmaxTile<T>& given) {
       for (int l = 0; l < tile.rows; ++l) {
         emit_target_gradients<across>(tile, rows.emission(l), c, l);
       }
+    }
+  }
+  if constexpr (J == SoftmaxJob::gradient) {
+    if (tile.curvature != nullptr) {
+      curvature_across(tile, rows);
     }
   }
   if constexpr (J != SoftmaxJob::value) {
@@ -575,6 +611,17 @@ template <SoftmaxJob J, class T>
   return joined(sums);
 }
 
+/// Not inlined: the jobs share it.
+template <class T>
+[[gnu::noinline]] void curvature_row(const SoftmaxTile<T>& given, const Emission<T> row, double rest, std::ptrdiff_t r) {
+  const SoftmaxTile<T> tile = given;
+  const T complement = static_cast<T>(rest / (1.0 + rest));
+#pragma omp simd
+  for (std::ptrdiff_t c = 0; c < tile.classes; ++c) {
+    emit_curvature<Direction::along>(tile, row, complement, c, r);
+  }
+}
+
 template <Coefficients K, SoftmaxJob J, class T>
 [[gnu::noinline]] void emit_row(const SoftmaxTile<T>& given, const Emission<T> row, std::ptrdiff_t r) {
   const SoftmaxTile<T> tile = given;
@@ -624,6 +671,11 @@ void tile_along(const SoftmaxTile<T>& given) {
       if constexpr (is_product(J)) {
         rows.inner[l] = static_cast<T>(inner_product<J>(tile, l, rows.share[l]));
       }
+      if constexpr (J == SoftmaxJob::gradient) {
+        if (tile.curvature != nullptr) {
+          curvature_row(tile, rows.emission(l), rows.rest[l], l);
+        }
+      }
       emit_row<K, J>(tile, rows.emission(l), l);
     }
   }
@@ -670,6 +722,11 @@ void emit_segment(const SoftmaxTile<T>& segment, const SoftmaxRow& row, double s
                                .scale = segment.scale == nullptr ? T(1) : segment.scale[0],
                                .inner = static_cast<T>(inner),
                                .kept = kept};
+    if constexpr (J == SoftmaxJob::gradient) {
+      if (segment.curvature != nullptr) {
+        curvature_row(segment, emission, row.rest, 0);
+      }
+    }
     emit_row<K, J>(segment, emission, 0);
   }
 }

@@ -246,9 +246,15 @@ NDLOSS_INLINE void fold_across(const Transposed<T>& tile, std::ptrdiff_t feature
   }
 }
 
-template <class T, class D, int Pairs>
+/// Whether lanes run across rows. Powers never do: what they cost leaves nothing to gain, and their code is large.
+template <bool powers, class T>
+NDLOSS_INLINE bool runs_across(const VectorTile<T>& tile) {
+  return !powers && tile.features < short_vector;
+}
+
+template <bool powers, class T, class D, int Pairs>
 NDLOSS_INLINE void fold_tile(const VectorTile<T>& tile, const Transposed<T>& transposed, const D& distance, TileSums& sums) {
-  if (tile.features < short_vector) {
+  if (runs_across<powers>(tile)) {
     fold_across<T, D, Pairs>(transposed, tile.features, distance, sums);
   } else {
     fold_along<T, D, Pairs>(tile, distance, sums);
@@ -330,6 +336,10 @@ NDLOSS_INLINE void finish_row(const D& distance, const TileSums& sums, const Vec
     }
     if constexpr (pairs_of(job) > 2) {
       put_slopes(distance, sums, 2, l, loss.by2 * scale, slopes);
+      // Without swap this pair is no part of the loss, whatever its distance is: infinite vectors make it NaN.
+      slopes.c0[2][l] = math::select(with.swap, slopes.c0[2][l], 0.0);
+      slopes.c1[2][l] = math::select(with.swap, slopes.c1[2][l], 0.0);
+      slopes.c2[2][l] = math::select(with.swap, slopes.c2[2][l], 0.0);
     }
   }
 }
@@ -372,7 +382,7 @@ NDLOSS_INLINE void emit_one(const VectorTile<T>& tile, const Transposed<T>& tran
   if (tile.grad[k] == nullptr) {
     return;
   }
-  if (tile.features >= short_vector) {
+  if (!runs_across<D::needs_reference>(tile)) {
     for (int r = 0; r < tile.rows; ++r) {
       const T* a = tile.operand[0] + r * tile.stride[0];
       const T* b = tile.operand[1] + r * tile.stride[1];
@@ -408,16 +418,17 @@ template <class T, VectorJob job, class D, bool gradient>
 void run_tile(const VectorTile<T>& tile, const VectorParameters& with) {
   constexpr int pairs = pairs_of(job);
   const D distance{{with.distance}};
+  constexpr bool powers = D::needs_reference;
   Transposed<T> transposed;
-  if (tile.features < short_vector) {
+  if (runs_across<powers>(tile)) {
     transpose_in(tile, vectors_of(job), transposed);
   }
   TileSums sums;
   if constexpr (D::needs_reference) {
-    fold_tile<T, ExtremeDistance, pairs>(tile, transposed, ExtremeDistance{with.distance}, sums);
+    fold_tile<powers, T, ExtremeDistance, pairs>(tile, transposed, ExtremeDistance{with.distance}, sums);
     set_references<pairs>(with, sums);
   }
-  fold_tile<T, D, pairs>(tile, transposed, distance, sums);
+  fold_tile<powers, T, D, pairs>(tile, transposed, distance, sums);
   TileSlopes slopes;
 #pragma omp simd
   for (int l = 0; l < vector_tile_rows; ++l) {
@@ -438,7 +449,7 @@ constexpr VectorKernels<T> vector_kernels() {
   return {run_tile<T, job, D, false>, run_tile<T, job, D, true>};
 }
 
-/// Without swap only the common distances have kernels of their own: the others run the swapped one, told not to. What is rare
+/// Without swap only the Euclidean distance has kernels of its own: the others run the swapped one, told not to. What is rare
 /// and large has none for float: the driver takes the one for double.
 template <class T>
 constexpr VectorTable<T> vector_table() {
@@ -447,14 +458,14 @@ constexpr VectorTable<T> vector_table() {
   auto& distance = table.kernels[static_cast<int>(VectorJob::distance)];
   distance[static_cast<int>(DistanceKind::manhattan)] = vector_kernels<T, VectorJob::distance, ManhattanDistance>();
   distance[static_cast<int>(DistanceKind::euclidean)] = vector_kernels<T, VectorJob::distance, EuclideanDistance>();
-  distance[static_cast<int>(DistanceKind::extreme)] = vector_kernels<T, VectorJob::distance, ExtremeDistance>();
   distance[static_cast<int>(DistanceKind::cosine)] = vector_kernels<T, VectorJob::distance, CosineSimilarity>();
   auto& swapped = table.kernels[static_cast<int>(VectorJob::swapped_triplet)];
   swapped[static_cast<int>(DistanceKind::manhattan)] = vector_kernels<T, VectorJob::swapped_triplet, ManhattanDistance>();
   swapped[static_cast<int>(DistanceKind::euclidean)] = vector_kernels<T, VectorJob::swapped_triplet, EuclideanDistance>();
-  swapped[static_cast<int>(DistanceKind::extreme)] = vector_kernels<T, VectorJob::swapped_triplet, ExtremeDistance>();
   if constexpr (complete) {
+    distance[static_cast<int>(DistanceKind::extreme)] = vector_kernels<T, VectorJob::distance, ExtremeDistance>();
     distance[static_cast<int>(DistanceKind::power)] = vector_kernels<T, VectorJob::distance, PowerDistance>();
+    swapped[static_cast<int>(DistanceKind::extreme)] = vector_kernels<T, VectorJob::swapped_triplet, ExtremeDistance>();
     swapped[static_cast<int>(DistanceKind::power)] = vector_kernels<T, VectorJob::swapped_triplet, PowerDistance>();
     swapped[static_cast<int>(DistanceKind::cosine)] = vector_kernels<T, VectorJob::swapped_triplet, CosineDistance>();
   }
@@ -462,7 +473,6 @@ constexpr VectorTable<T> vector_table() {
   for (int kind = 0; kind < distance_kinds; ++kind) {
     triplet[kind] = swapped[kind];
   }
-  triplet[static_cast<int>(DistanceKind::manhattan)] = vector_kernels<T, VectorJob::triplet, ManhattanDistance>();
   triplet[static_cast<int>(DistanceKind::euclidean)] = vector_kernels<T, VectorJob::triplet, EuclideanDistance>();
   table.kernels[static_cast<int>(VectorJob::cosine_embedding)][static_cast<int>(DistanceKind::embedding_cosine)] =
       vector_kernels<T, VectorJob::cosine_embedding, EmbeddingCosine>();

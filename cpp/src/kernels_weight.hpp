@@ -100,8 +100,53 @@ void distance_from(T* values, T origin, std::ptrdiff_t size) {
 }
 
 template <class T>
+double total(const T* values, std::ptrdiff_t size) {
+  double sums[lanes] = {};
+  std::ptrdiff_t i = 0;
+  for (; i + lanes <= size; i += lanes) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      sums[l] += static_cast<double>(values[i + l]);
+    }
+  }
+  for (int l = 0; i < size; ++i, ++l) {
+    sums[l] += static_cast<double>(values[i]);
+  }
+  double result = 0;
+  for (const double sum : sums) {
+    result += sum;
+  }
+  return result;
+}
+
+template <class T>
+void choose(T* keep, const T* operand, T ignored, std::ptrdiff_t size) {
+  if (operand == nullptr) {
+#pragma omp simd
+    for (std::ptrdiff_t i = 0; i < size; ++i) {
+      keep[i] = keep[i] != T(0) ? T(1) : T(0);
+    }
+    return;
+  }
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    const bool ignore = operand[i] == ignored;
+    keep[i] = (keep[i] != T(0)) & !ignore ? T(1) : T(0);
+  }
+}
+
+template <class T>
+void guard(const T* from, const T* keep, T otherwise, T* to, std::ptrdiff_t size) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    const T x = from[i];
+    to[i] = keep[i] != T(0) ? x : otherwise;
+  }
+}
+
+template <class T>
 constexpr WeightTable<T> weight_table() {
-  return {weighted_sum<T>, multiply<T>, product<T>, distance_from<T>};
+  return {weighted_sum<T>, multiply<T>, product<T>, distance_from<T>, total<T>, choose<T>, guard<T>};
 }
 
 }  // namespace

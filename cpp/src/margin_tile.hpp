@@ -20,6 +20,7 @@ struct MarginTile {
 
   T* numbers = nullptr;
   T* output = nullptr;
+  T* curvature = nullptr;  // one target with squared hinge, beside the gradient; null: not wanted
 
   const char* row[tile_rows];
   std::ptrdiff_t class_stride = 0;  // in bytes
@@ -27,6 +28,7 @@ struct MarginTile {
   char* out_row[tile_rows];     // contiguous
   std::ptrdiff_t out_item = 0;  // in bytes
   void (*unpack)(const T* from, std::ptrdiff_t count, void* to) = nullptr;
+  char* curvature_row[tile_rows];  // of the same type; null: not wanted
 
   const std::int64_t* target = nullptr;  // of row r: target[r * target_stride], ..., count[r] of them
   const T* times = nullptr;              // how often each stands there, laid out as target; null: once

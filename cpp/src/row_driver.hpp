@@ -60,10 +60,17 @@ class RowDriver {
     if (call.labels != nullptr) {
       walk.add_rows(label_array, *call.labels);
     }
+    if (call.sample_weight != nullptr) {
+      walk.add_rows(sample_weight_array, *call.sample_weight);
+    }
+    if (call.mask != nullptr) {
+      walk.add_rows(mask_array, *call.mask);
+    }
     if (wanted != nullptr) {
       walk.add_output(output_array, wanted->input);
       walk.add_output(grad_target_array, wanted->target);
       walk.add_output(grad_weight_array, wanted->weight);
+      walk.add_output(curvature_array, wanted->curvature);
       if (wanted->upstream != nullptr) {
         walk.add_rows(upstream_array, *wanted->upstream);
       }
@@ -73,18 +80,15 @@ class RowDriver {
   }
 
   void read_rows(const RowOffsets& offsets, std::int64_t row, int rows, TileRows<T>& out) const {
-    if (call.labels != nullptr) {
-      read_labels(call, walk, offsets, row, rows, out.labels);
-    } else {
-      out.labels.kept = rows;
-    }
+    read_labels(call, walk, offsets, row, rows, out.labels);
     if (wanted != nullptr) {
       for (int r = 0; r < rows; ++r) {
         T g = 1;
         if (wanted->upstream != nullptr) {
           read_one(upstream_array, offsets.at(upstream_array, r), g);
         }
-        out.scale[r] = static_cast<T>(wanted->scale * static_cast<double>(g));
+        const double scale = call.selects() ? wanted->scale * out.labels.sample[r] : wanted->scale;
+        out.scale[r] = static_cast<T>(scale * static_cast<double>(g));
       }
     }
   }
@@ -95,9 +99,14 @@ class RowDriver {
     active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0](array.data + offset, 0, 1, &to, 1);
   }
 
-  /// Puts the losses of some rows where they are wanted, and adds them up.
-  void finish_rows(std::int64_t row, int rows, const double* losses, const TileLabels& labels, const Output& value,
+  /// Weighs the losses of some rows, puts them where they are wanted, and adds them up. A row left out has lost 0.
+  void finish_rows(std::int64_t row, int rows, double* losses, const TileLabels& labels, const Output& value,
                    Part& part) const {
+    if (call.sample_weight != nullptr) {
+      for (int r = 0; r < rows; ++r) {
+        losses[r] = labels.keep[r] ? losses[r] * labels.sample[r] : 0.0;
+      }
+    }
     if (value.wanted()) {
       T numbers[tile_rows];
       for (int r = 0; r < rows; ++r) {
@@ -107,7 +116,15 @@ class RowDriver {
       active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
     }
     const math::Pair<double> sum = tile_sum(losses, rows);
-    if (call.labels == nullptr || !is_likelihood(call.kind)) {
+    if (call.selects()) {
+      double shares[tile_rows];
+      for (int r = 0; r < rows; ++r) {
+        shares[r] = divisor_share(call, labels, r);
+      }
+      const math::Pair<double> weight = tile_sum(shares, rows);
+      part.add(sum.head, weight.head);
+      part.weight_carry += weight.tail;
+    } else if (call.labels == nullptr || !is_likelihood(call.kind)) {
       part.add(sum.head, static_cast<double>(rows));
     } else if (call.weight.empty()) {
       part.add(sum.head, static_cast<double>(labels.kept));

@@ -1,38 +1,64 @@
-// Reading class indices of any integer type.
+// Reading masks, sample weights and class indices of any type.
 #include "row_labels.hpp"
 
 namespace ndloss {
+namespace {
 
-void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows,
-                 TileLabels& out) {
-  const Strided& array = walk.array(label_array);
-  std::int64_t seen[tile_rows];
-  const auto copy = active_kernels().pack->label.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+/// Numbers of some rows, one each.
+template <class T>
+void read_numbers(const RowWalk& walk, const PackTable<T>& pack, int k, const RowOffsets& offsets, int rows, T* to) {
+  const Strided& array = walk.array(k);
+  const auto copy = pack.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
   std::int64_t stride = 0;
-  if (offsets.even(label_array, rows, stride)) {
-    copy(array.data + offsets.at(label_array, 0), stride, rows, out.label, 1);
+  if (offsets.even(k, rows, stride)) {
+    copy(array.data + offsets.at(k, 0), stride, rows, to, 1);
+    return;
+  }
+  for (int r = 0; r < rows; ++r) {
+    copy(array.data + offsets.at(k, r), 0, 1, to + r, 1);
+  }
+}
+
+/// Whether each row is kept as far as the mask goes; how many are.
+std::int64_t read_mask(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, int rows, TileLabels& out) {
+  std::int64_t kept = rows;
+  if (call.mask != nullptr) {
+    std::int64_t mask[tile_rows];
+    read_numbers(walk, active_kernels().pack->label, mask_array, offsets, rows, mask);
+    kept = 0;
+    for (int r = 0; r < rows; ++r) {
+      out.keep[r] = mask[r] != 0;
+      kept += out.keep[r] ? 1 : 0;
+    }
   } else {
     for (int r = 0; r < rows; ++r) {
-      copy(array.data + offsets.at(label_array, r), 0, 1, out.label + r, 1);
+      out.keep[r] = true;
     }
   }
   for (int r = rows; r < tile_rows; ++r) {
-    out.label[r] = -1;
-    out.weight[r] = 0;
+    out.keep[r] = false;
   }
+  return kept;
+}
+
+/// Sorts the rows by their labels into kept, ignored and bad ones. What is masked has no label to be looked at.
+template <bool Selects>
+void sort_labels(const RowCall& call, const RowWalk& walk, std::int64_t row, int rows, TileLabels& out) {
+  std::int64_t seen[tile_rows];
   // A uint64 of 2^63 or more, seen through its bits, is negative, and never what is ignored.
-  const bool wide_unsigned = array.dtype == DType::uint64;
+  const bool wide_unsigned = walk.array(label_array).dtype == DType::uint64;
   const auto classes = static_cast<std::uint64_t>(walk.classes());
   const std::int64_t ignored = call.ignore_index;
   const bool can_ignore = is_likelihood(call.kind) && (!wide_unsigned || ignored >= 0);
+  const auto skipped = [&](std::int64_t y, int r) -> bool { return (can_ignore & (y == ignored)) | (Selects && !out.keep[r]); };
   bool any_bad = false;
   std::int64_t kept = 0;
   for (int r = 0; r < rows; ++r) {
     const std::int64_t y = out.label[r];
     const bool inside = static_cast<std::uint64_t>(y) < classes;
-    const bool skipped = can_ignore & (y == ignored);
-    any_bad |= !inside & !skipped;
-    const bool keep = inside & !skipped;
+    const bool left_out = skipped(y, r);
+    any_bad |= !inside & !left_out;
+    const bool keep = inside & !left_out;
     out.label[r] = keep ? y : -1;
     out.weight[r] = keep ? 1.0 : 0.0;
     kept += keep ? 1 : 0;
@@ -41,16 +67,57 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
   out.kept = kept;
   if (any_bad) {
     for (int r = 0; r < rows && !out.bad.found(); ++r) {
-      if (static_cast<std::uint64_t>(seen[r]) >= classes && !(can_ignore && seen[r] == ignored)) {
+      if (static_cast<std::uint64_t>(seen[r]) >= classes && !skipped(seen[r], r)) {
         out.bad = {.index = row + r, .value = static_cast<std::uint64_t>(seen[r]), .operand = 1};
       }
     }
   }
-  if (!call.weight.empty()) {
+  if constexpr (Selects) {
     for (int r = 0; r < rows; ++r) {
-      out.weight[r] = out.label[r] >= 0 ? call.weight[static_cast<std::size_t>(out.label[r])] : 0.0;
+      out.keep[r] = out.label[r] >= 0;
     }
   }
+}
+
+}  // namespace
+
+void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows,
+                 TileLabels& out) {
+  const bool selects = call.selects();
+  out.kept = selects ? read_mask(call, walk, offsets, rows, out) : rows;
+  if (call.labels != nullptr) {
+    read_numbers(walk, active_kernels().pack->label, label_array, offsets, rows, out.label);
+    for (int r = rows; r < tile_rows; ++r) {
+      out.label[r] = -1;
+      out.weight[r] = 0;
+    }
+    if (selects) {
+      sort_labels<true>(call, walk, row, rows, out);
+    } else {
+      sort_labels<false>(call, walk, row, rows, out);
+    }
+    if (!call.weight.empty()) {
+      for (int r = 0; r < rows; ++r) {
+        out.weight[r] = out.label[r] >= 0 ? call.weight[static_cast<std::size_t>(out.label[r])] : 0.0;
+      }
+    }
+  }
+  if (selects) {
+    for (int r = 0; r < rows; ++r) {
+      out.sample[r] = 1.0;
+    }
+    if (call.sample_weight != nullptr) {
+      read_numbers(walk, active_kernels().pack->twice, sample_weight_array, offsets, rows, out.sample);
+    }
+    for (int r = 0; r < tile_rows; ++r) {
+      out.sample[r] = out.keep[r] ? out.sample[r] : 0.0;
+    }
+  }
+}
+
+double divisor_share(const RowCall& call, const TileLabels& labels, int r) {
+  const double weight = call.labels != nullptr && is_likelihood(call.kind) ? labels.weight[r] : 1.0;
+  return call.selects() ? weight * labels.sample[r] : weight;
 }
 
 }  // namespace ndloss

@@ -1,4 +1,5 @@
-/// Class indices, read once, checked, and only then used.
+/// What each row says of itself beside its classes: class index, weight, mask. Class indices are read once, checked, and only
+/// then used.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +9,12 @@
 
 namespace ndloss {
 
-/// The labels of a tile: the class of a kept row, -1 for an ignored or bad one.
+/// The labels of a tile: the class of a kept row, -1 for one that is masked, ignored or bad.
 struct TileLabels {
-  std::int64_t label[tile_rows];
-  double weight[tile_rows];  // w_y of a kept row, else 0
+  std::int64_t label[tile_rows];  // of a call with labels
+  double weight[tile_rows];       // of a call with labels: w_y of a kept row, else 0
+  double sample[tile_rows];       // of a call that selects: the sample weight of a kept row, else 0
+  bool keep[tile_rows];           // of a call that selects
   std::int64_t kept = 0;
   BadValue bad;
 };
@@ -19,5 +22,8 @@ struct TileLabels {
 /// Fills `out` for `rows` rows from `row` on. Entries beyond them are ignored rows.
 void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows,
                  TileLabels& out);
+
+/// What a row adds to the divisor of a mean, for every row of a call that selects or has class weights.
+double divisor_share(const RowCall& call, const TileLabels& labels, int r);
 
 }  // namespace ndloss

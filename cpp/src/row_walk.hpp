@@ -12,18 +12,21 @@
 
 namespace ndloss {
 
-/// The arrays that a row call may have. The first five have a class axis.
+/// The arrays that a row call may have. The first six have a class axis.
 enum RowArray : int {
   input_array,
   target_array,
   output_array,
   grad_target_array,
   grad_weight_array,
+  curvature_array,
   label_array,
-  upstream_array
+  upstream_array,
+  sample_weight_array,
+  mask_array
 };
-inline constexpr int class_arrays = 5;
-inline constexpr int row_arrays = 7;
+inline constexpr int class_arrays = 6;
+inline constexpr int row_arrays = 10;
 
 /// Where the rows of a tile stand in each array, in bytes from its start.
 class RowOffsets {

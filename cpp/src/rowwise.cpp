@@ -1,4 +1,5 @@
 // Row losses: dispatch, divisors, and the checks of the C++ interface.
+#include <algorithm>
 #include <string>
 
 #include "ndloss/math.hpp"
@@ -38,7 +39,7 @@ Accumulator run(const RowCall& call, const RowGradients* wanted, const Output& v
   }
 }
 
-/// Σ of the kept rows' weights, reading labels alone.
+/// Σ of the kept rows' weights, reading labels, sample weights and mask alone.
 double label_divisor(const RowCall& call) {
   const RowDriver<double> driver(call, nullptr, nullptr);
   const std::int64_t rows = driver.end - call.begin;
@@ -52,12 +53,17 @@ double label_divisor(const RowCall& call) {
                            TileLabels labels;
                            read_labels(call, driver.walk, driver.walk.offsets(row, count), row, count, labels);
                            for (int r = 0; r < count; ++r) {
-                             part.add(0.0, labels.weight[r]);
+                             part.add(0.0, divisor_share(call, labels, r));
                            }
                          }
                          return BadValue{};
                        })
       .divisor();
+}
+
+/// Whether the second derivative is anything but 0.
+bool is_curved(const RowCall& call) {
+  return call.kind == RowKind::cross_entropy || (call.kind == RowKind::multi_margin && call.p == 2);
 }
 
 std::int64_t rows_of(const RowCall& call) {
@@ -78,7 +84,17 @@ Accumulator map(const RowCall& call, const Output& value) {
   return run(call, nullptr, value);
 }
 
-Accumulator gradients(const RowCall& call, const RowGradients& wanted) { return run(call, &wanted, wanted.value); }
+Accumulator gradients(const RowCall& call, const RowGradients& wanted) {
+  if (!wanted.curvature.wanted() || is_curved(call)) {
+    return run(call, &wanted, wanted.value);
+  }
+  RowGradients slopes = wanted;
+  slopes.curvature = Output();
+  const Accumulator total = run(call, &slopes, wanted.value);
+  // At the end: it may stand where an operand did.
+  std::fill_n(static_cast<char*>(wanted.curvature.data), wanted.curvature.size * item_size(wanted.curvature.dtype), char{0});
+  return total;
+}
 
 std::int64_t row_block(RowKind kind, std::int64_t classes) {
   if (!is_likelihood(kind)) {
@@ -91,7 +107,7 @@ double gradient_scale(const RowCall& call, Reduction reduction) {
   if (reduction != Reduction::mean) {
     return 1.0;
   }
-  const bool weighted = call.labels != nullptr && is_likelihood(call.kind);
+  const bool weighted = call.selects() || (call.labels != nullptr && is_likelihood(call.kind));
   const double divisor = weighted ? label_divisor(call) : static_cast<double>(rows_of(call));
   return divisor != 0 ? 1.0 / divisor : math::nan<double>;
 }

@@ -43,6 +43,7 @@ struct SoftmaxTile {
   T add = 0;                             // eps / C
   const std::int64_t* label = nullptr;   // class index, -1 for an ignored row
   const T* label_coefficient = nullptr;  // (1 - eps) w_y
+  const bool* takes_part = nullptr;      // of rows without labels; null: all do
 
   const T* scale = nullptr;  // multiplies a row's gradient
   T* output = nullptr;
@@ -50,6 +51,7 @@ struct SoftmaxTile {
   std::ptrdiff_t output_class_stride = 0;
   T* grad_target = nullptr;  // laid out as output
   T* grad_weight = nullptr;
+  T* curvature = nullptr;
   double* value = nullptr;
 };
 

@@ -21,6 +21,12 @@ struct WeightTable {
   void (*product)(const T* a, const T* b, T scale, T* out, std::ptrdiff_t size);
   /// values -= origin
   void (*subtract)(T* values, T origin, std::ptrdiff_t size);
+  /// Σ values
+  double (*total)(const T* values, std::ptrdiff_t size);
+  /// keep = 1 where keep is not 0 and, with an operand, where that is not `ignored`; else 0
+  void (*choose)(T* keep, const T* operand, T ignored, std::ptrdiff_t size);
+  /// to = from where keep, else otherwise
+  void (*guard)(const T* from, const T* keep, T otherwise, T* to, std::ptrdiff_t size);
 };
 
 }  // namespace ndloss

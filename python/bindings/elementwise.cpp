@@ -1,6 +1,7 @@
 // Elementwise losses by name: sums, maps and gradients of arrays of one shape.
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,8 @@ py::object bad_of(const BadValue& bad) {
 class BoundElementwise {
  public:
   BoundElementwise(const std::string& name, const std::vector<double>& parameters, const py::tuple& operands,
-                   const py::object& weight, bool twice, int threads, std::int64_t row_divisor) {
+                   const py::object& weight, bool twice, int threads, std::int64_t row_divisor, const py::object& sample_weight,
+                   const py::object& mask, const std::optional<double>& ignore_value) {
     const RegisteredLoss& loss = loss_named(name);
     if (parameters.size() != static_cast<std::size_t>(loss.parameters) ||
         operands.size() != static_cast<std::size_t>(loss.operands)) {
@@ -41,6 +43,10 @@ class BoundElementwise {
       call_.operands[k] = views_.add(operands[k]);
     }
     call_.weight = views_.add(weight);
+    call_.sample_weight = views_.add(sample_weight);
+    call_.mask = views_.add(mask);
+    call_.ignores = ignore_value.has_value();
+    call_.ignore_value = ignore_value.value_or(0);
     call_.compute = twice ? DType::float64 : DType::float32;
     call_.threads = threads;
     call_.row_divisor = row_divisor;
@@ -65,12 +71,15 @@ class BoundElementwise {
   }
 
   Accumulator gradients(const std::string& reduction, double factor, const py::object& upstream, const py::tuple& grads,
-                        const py::object& value) const {
+                        const py::object& value, const py::tuple& curvatures) const {
     Views views;
     ElementwiseGradients wanted;
     wanted.upstream = views.add(upstream);
     for (std::size_t k = 0; k < grads.size(); ++k) {
       wanted.grads[k] = output_of(grads[k]);
+    }
+    for (std::size_t k = 0; k < curvatures.size(); ++k) {
+      wanted.curvatures[k] = output_of(curvatures[k]);
     }
     wanted.value = output_of(value);
     const Reduction kind = reduction == "mean" ? Reduction::mean : Reduction::sum;
@@ -99,14 +108,15 @@ class BoundElementwise {
 void bind_elementwise(py::module_& m) {
   py::class_<BoundElementwise>(m, "ElementwiseCall")
       .def(py::init<const std::string&, const std::vector<double>&, const py::tuple&, const py::object&, bool, int,
-                    std::int64_t>(),
+                    std::int64_t, const py::object&, const py::object&, const std::optional<double>&>(),
            py::arg("name"), py::arg("parameters"), py::arg("operands"), py::arg("weight"), py::arg("twice"), py::arg("threads"),
-           py::arg("row_divisor"))
+           py::arg("row_divisor"), py::arg("sample_weight") = py::none(), py::arg("mask") = py::none(),
+           py::arg("ignore_value") = py::none())
       .def("accumulate", &BoundElementwise::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1,
            py::arg("raw") = false)
       .def("map", &BoundElementwise::map, py::arg("out"))
       .def("gradients", &BoundElementwise::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"),
-           py::arg("grads"), py::arg("value"))
+           py::arg("grads"), py::arg("value"), py::arg("curvatures") = py::tuple())
       .def("weight_gradient", &BoundElementwise::weight_gradient, py::arg("scale"), py::arg("offset"), py::arg("upstream"),
            py::arg("out"));
   m.attr("elementwise_block") = elementwise_block;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "arrays.hpp"
+#include "ndloss/vectors.hpp"
 #include "registered.hpp"
 
 namespace ndloss::binding {
@@ -300,21 +301,101 @@ PyObject* nll_loss(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) 
   return nargs == 4 ? rowwise(RowKind::nll, args, args[3], args[2], 0.0) : decline();
 }
 
+/// A Python float or int.
+bool read_number(PyObject* object, double& number) {
+  if (PyFloat_CheckExact(object)) {
+    number = PyFloat_AS_DOUBLE(object);
+    return true;
+  }
+  if (!PyLong_CheckExact(object)) {
+    return false;
+  }
+  number = PyLong_AsDouble(object);
+  if (PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    return false;
+  }
+  return true;
+}
+
+/// Arrays of floats of one shape and dtype, seen as rows of features.
+bool read_vectors(PyObject* const* args, int count, VectorCall& call, ArrayView* views, PlainArray* arrays) {
+  for (int k = 0; k < count; ++k) {
+    if (!plain_array(args[k], arrays[k]) || !is_float(arrays[k]) || arrays[k].dtype != arrays[0].dtype ||
+        !same_shape(arrays[k], arrays[0])) {
+      return false;
+    }
+  }
+  const std::int64_t features = arrays[0].array->nd > 0 ? arrays[0].array->dimensions[arrays[0].array->nd - 1] : 0;
+  if (features == 0) {
+    return false;
+  }
+  for (int k = 0; k < count; ++k) {
+    set_view(views[k], arrays[k], 2, arrays[0].size() / features, features);
+    call.operands[k] = &views[k];
+  }
+  call.compute = arrays[0].dtype;
+  return true;
+}
+
+PyObject* vectors_plain(VectorCall& call, const PlainArray& first, Reduction reduction) {
+  const std::int64_t size = first.size();
+  call.interrupt = size >= gil_worth ? signals() : Interrupt{};
+  Accumulator total;
+  return finish(run_plain(call, size, total), total, reduction, first.dtype);
+}
+
+/// cosine_embedding_loss(input1, input2, target, margin, reduction)
+PyObject* cosine_embedding(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
+  VectorCall call;
+  ArrayView views[3];
+  PlainArray arrays[2];
+  PlainArray target;
+  Reduction reduction{};
+  if (nargs != 5 || !read_number(args[3], call.margin) || !read_reduction(args[4], reduction) ||
+      !read_vectors(args, 2, call, views, arrays) || !plain_array(args[2], target) || arrays[0].array->nd != 2 ||
+      target.array->nd != 1 || target.array->dimensions[0] != arrays[0].array->dimensions[0]) {
+    return decline();
+  }
+  set_view(views[2], target, 1, target.array->dimensions[0], 1);
+  call.kind = VectorKind::cosine_embedding;
+  call.family = DistanceFamily::cosine;
+  call.label = &views[2];
+  return vectors_plain(call, arrays[0], reduction);
+}
+
+/// triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
+PyObject* triplet_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
+  VectorCall call;
+  ArrayView views[3];
+  PlainArray arrays[3];
+  Reduction reduction{};
+  if (nargs != 8 || !read_number(args[3], call.margin) || !(call.margin > 0) || !read_number(args[4], call.p) ||
+      !read_number(args[5], call.eps) || !PyBool_Check(args[6]) || !read_reduction(args[7], reduction) ||
+      !read_vectors(args, 3, call, views, arrays)) {
+    return decline();
+  }
+  call.kind = VectorKind::triplet;
+  call.swap = args[6] == Py_True;
+  return vectors_plain(call, arrays[0], reduction);
+}
+
 template <std::size_t... I>
-std::array<PyMethodDef, sizeof...(I) + 5> methods_of(std::index_sequence<I...> /*losses*/) {
+std::array<PyMethodDef, sizeof...(I) + 7> methods_of(std::index_sequence<I...> /*losses*/) {
   const auto entry = [](const char* name, auto function) {
     return PyMethodDef{name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)), METH_FASTCALL,
                        "A plain call, or None: see the Python function of this name."};
   };
   return {{entry(registered[I].name, elementwise<I>)..., entry(CrossEntropyLoss::name, cross_entropy),
            entry(NLLLoss::name, nll_loss), entry(MultiMarginLoss::name, multi_margin),
-           entry(MultiLabelMarginLoss::name, multilabel_margin), PyMethodDef{nullptr, nullptr, 0, nullptr}}};
+           entry(MultiLabelMarginLoss::name, multilabel_margin), entry(CosineEmbeddingLoss::name, cosine_embedding),
+           entry(TripletMarginLoss::name, triplet_margin), PyMethodDef{nullptr, nullptr, 0, nullptr}}};
 }
 
 }  // namespace
 
 void bind_plain(py::module_& m) {
-  static std::array<PyMethodDef, registered.size() + 5> methods = methods_of(std::make_index_sequence<registered.size()>{});
+  static std::array<PyMethodDef, registered.size() + 7> methods = methods_of(std::make_index_sequence<registered.size()>{});
   const py::module_ numpy = py::module_::import("numpy");
   float32_type = py::object(numpy.attr("float32")).release().ptr();
   float64_type = py::object(numpy.attr("float64")).release().ptr();

@@ -30,7 +30,8 @@ class BoundRows {
  public:
   BoundRows(const std::string& name, const py::array& input, int axis, const py::object& labels,
             const py::object& probabilities, const std::vector<double>& weight, std::int64_t ignore_index,
-            double label_smoothing, bool twice, int threads, const py::object& label_sets, std::int64_t p, double margin)
+            double label_smoothing, bool twice, int threads, const py::object& label_sets, std::int64_t p, double margin,
+            const py::object& sample_weight, const py::object& mask)
       : weight_(weight) {
     call_.kind = kind_named(name);
     call_.input = views_.add(input);
@@ -43,6 +44,8 @@ class BoundRows {
     call_.label_sets = views_.add(label_sets);
     call_.p = p;
     call_.margin = margin;
+    call_.sample_weight = views_.add(sample_weight);
+    call_.mask = views_.add(mask);
     call_.compute = twice ? DType::float64 : DType::float32;
     call_.threads = threads;
     call_.interrupt = signals();
@@ -70,9 +73,9 @@ class BoundRows {
     return without_gil([&] { return ndloss::map(call_, output); });
   }
 
-  /// `grads`: for input, target, and one row's part for the class weights.
+  /// `grads`: for input, target, and one row's part for the class weights. `curvature`: the second derivative for the input.
   Accumulator gradients(const std::string& reduction, double factor, const py::object& upstream, const py::tuple& grads,
-                        const py::object& value) const {
+                        const py::object& value, const py::object& curvature) const {
     Views views;
     RowGradients wanted;
     wanted.upstream = views.add(upstream);
@@ -80,6 +83,7 @@ class BoundRows {
     wanted.target = output_of(grads[1]);
     wanted.weight = output_of(grads[2]);
     wanted.value = output_of(value);
+    wanted.curvature = output_of(curvature);
     const Reduction kind = reduction == "mean" ? Reduction::mean : Reduction::sum;
     return without_gil([&] {
       wanted.scale = factor * gradient_scale(call_, kind);
@@ -98,15 +102,17 @@ class BoundRows {
 void bind_rowwise(py::module_& m) {
   py::class_<BoundRows>(m, "RowCall")
       .def(py::init<const std::string&, const py::array&, int, const py::object&, const py::object&, const std::vector<double>&,
-                    std::int64_t, double, bool, int, const py::object&, std::int64_t, double>(),
+                    std::int64_t, double, bool, int, const py::object&, std::int64_t, double, const py::object&,
+                    const py::object&>(),
            py::arg("name"), py::arg("input"), py::arg("axis"), py::arg("labels"), py::arg("probabilities"), py::arg("weight"),
            py::arg("ignore_index"), py::arg("label_smoothing"), py::arg("twice"), py::arg("threads"),
-           py::arg("label_sets") = py::none(), py::arg("p") = 1, py::arg("margin") = 1.0)
+           py::arg("label_sets") = py::none(), py::arg("p") = 1, py::arg("margin") = 1.0, py::arg("sample_weight") = py::none(),
+           py::arg("mask") = py::none())
       .def("accumulate", &BoundRows::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1)
       .def("map", &BoundRows::map, py::arg("out"))
       .def("scale", &BoundRows::scale, py::arg("reduction"))
       .def("gradients", &BoundRows::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"), py::arg("grads"),
-           py::arg("value"));
+           py::arg("value"), py::arg("curvature") = py::none());
   m.def(
       "activate",
       [](const std::string& name, const py::array& input, int axis, const py::object& upstream, bool twice,

@@ -19,7 +19,7 @@ from ndloss import sequence as _sequence
 from ndloss._accumulator import LossAccumulator
 from ndloss._check import BroadcastWarning
 from ndloss._core import version as __version__
-from ndloss._loss import Loss, grad, value_and_grad
+from ndloss._loss import Loss, grad, grad_hess, value_and_grad
 from ndloss._runtime import (
     available_isas,
     get_isa,
@@ -65,6 +65,7 @@ __all__ = [
     "get_isa",
     "get_num_threads",
     "grad",
+    "grad_hess",
     "num_threads",
     "set_isa",
     "set_num_threads",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ndloss import _array, _core
+from ndloss._options import Settings
 from ndloss._request import Feed
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Chunk(Protocol):
     def stream_units(self) -> int: ...
     def stream_piece(self, begin: int, end: int) -> Piece: ...
     def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator: ...
+    @property
+    def selects(self) -> bool: ...
+    def whole(self) -> _core.Accumulator: ...
 
 
 class Stream:
@@ -54,15 +58,21 @@ class Stream:
         self.dtype: np.dtype[Any] | None = None
 
     def feed(self, chunk: Chunk) -> None:
-        """Adds a chunk; where it cannot be added, nothing has changed."""
+        """Adds a chunk; where it cannot be added, nothing has changed.
+
+        One whose elements count differently, by `sample_weight` or `mask`, is added as a whole.
+        """
         kind = chunk.stream_kind
-        if self.kind is not None and self.kind != kind:
+        if chunk.selects:
+            self.done.merge(chunk.whole())
+        elif self.kind is not None and self.kind != kind:
             fresh = Stream(self.reduction)
             fresh.feed(chunk)
             self.done, self.total, self.tail = self.finished(), fresh.total, fresh.tail
         else:
             self.total, self.tail = self._fed(chunk, kind)
-        self.kind = kind
+        if not chunk.selects:
+            self.kind = kind
         if self.dtype is None or kind.dtype.itemsize > self.dtype.itemsize:
             self.dtype = kind.dtype
 
@@ -145,8 +155,12 @@ class LossAccumulator:
         return total
 
     def compute(self) -> FloatScalar:
-        """The reduced loss of everything seen so far; the mean of nothing is NaN."""
-        return _array.scalar(self._total().compute(self.reduction), self._result_dtype() or _array.FLOAT32)
+        """The reduced loss of everything seen so far; the mean of nothing is what the criterion's `empty` says, or NaN."""
+        policy = self.criterion.policy
+        settings = Settings(type(self.criterion).__name__, empty=policy.get("empty", "nan"))
+        dtype = policy.get("dtype") or self._result_dtype() or _array.FLOAT32
+        value: FloatScalar = settings.reduced(self._total(), self.reduction, dtype)
+        return value
 
     def reset(self) -> None:
         """Forgets everything seen so far."""

@@ -129,6 +129,18 @@ def ignore_index(function: str, value: object) -> int:
     return index
 
 
+def ignore_value(function: str, value: object) -> float | None:
+    """The target of elements that do not count, if there is one."""
+    if value is None:
+        return None
+    ignored = number(function, "ignore_index", value)
+    if ignored != ignored:
+        raise ValueError(
+            f"{function}: ignore_index must be a number that a target can equal, got nan; mask=~np.isnan(target) does it"
+        )
+    return ignored
+
+
 def label_smoothing(function: str, value: object) -> float:
     smoothing = number(function, "label_smoothing", value)
     if not 0.0 <= smoothing <= 1.0:  # NaN too
@@ -158,8 +170,8 @@ def same_dimensions(function: str, **arrays: Array) -> None:
         raise ValueError(f"{function}: the vectors must have the same number of dimensions, got {got}")
 
 
-def one_label_per_vector(function: str, input1: Array, input2: Array, target: Array) -> tuple[int, ...]:
-    """The shape that two arrays of vectors and their labels broadcast to."""
+def one_label_per_vector(function: str, input1: Array, input2: Array, target: Array, axis: int) -> tuple[int, ...]:
+    """The shape that two arrays of vectors and their labels broadcast to; the features lie on an axis."""
     expected = {0: 1, 1: 2}.get(target.ndim)
     if expected is None:
         raise ValueError(f"{function}: target must have 0 or 1 dimensions, got shape {target.shape}. multi-target not supported")
@@ -168,12 +180,14 @@ def one_label_per_vector(function: str, input1: Array, input2: Array, target: Ar
             f"{function}: {target.ndim}D target expects {expected}D inputs, got input1 {input1.shape} and input2 {input2.shape}"
         )
     shape = broadcast_shape(function, input1=input1, input2=input2)
+    rows = shape[:axis] + shape[axis + 1 :]
     try:
-        return (*np.broadcast_shapes(shape[:-1], target.shape), shape[-1])
+        rows = np.broadcast_shapes(rows, target.shape)
     except ValueError:
         raise ValueError(
-            f"{function}: target must have one element for each of {shape[0]} vectors, got shape {target.shape}"
+            f"{function}: target must have one element for each of {rows[0]} vectors, got shape {target.shape}"
         ) from None
+    return (*rows[:axis], shape[axis], *rows[axis:])
 
 
 def distance_function(function: str, value: Any, names: Sequence[str]) -> Any:
@@ -298,6 +312,21 @@ def loss_shaped(function: str, argument: str, array: Array, shape: tuple[int, ..
         ) from None
 
 
+def out_shape(function: str, out: Array, shape: tuple[int, ...]) -> None:
+    if out.shape != shape:
+        raise ValueError(f"{function}: out must have shape {shape}, got {out.shape}")
+
+
+def no_divisor(function: str, wanted: bool) -> None:
+    """An unreduced loss is divided by nothing."""
+    if wanted:
+        raise ValueError(f"{function}: return_divisor is for a reduced loss, not for reduction='none'")
+
+
+def no_hessian(function: str) -> NoReturn:
+    raise TypeError(f"{function}: no Hessian: the loss has no diagonal Hessian in closed form")
+
+
 def same_shape(function: str, input: Array, target: Array) -> None:
     if input.shape != target.shape:
         raise ValueError(
@@ -312,6 +341,19 @@ def broadcast_shape(function: str, **arrays: Array) -> tuple[int, ...]:
     except ValueError:
         got = " and ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ValueError(f"{function}: the arguments do not broadcast against each other, got {got}") from None
+
+
+def strict_shapes(function: str, **arrays: Array) -> None:
+    """What broadcast=False asks for."""
+    if len({array.shape for array in arrays.values()}) > 1:
+        got = " and ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"{function}: the arguments must have one shape, as broadcast=False asks for, got {got}")
+
+
+def strict_rows(function: str, argument: str, array: Array, rows: tuple[int, ...]) -> None:
+    """What broadcast=False asks of an array with one element for each row."""
+    if array.shape != rows:
+        raise ValueError(f"{function}: {argument} must have shape {rows}, as broadcast=False asks for, got {array.shape}")
 
 
 def broadcasts_to(function: str, argument: str, array: Array, shape: tuple[int, ...], of: str) -> Array:
@@ -337,16 +379,28 @@ def class_weight(function: str, weight: Array | None, classes: int) -> list[floa
     return numbers
 
 
-def class_indices(function: str, input: Array, target: Array) -> None:
-    """Target holds one class index for each row of input, with the classes on axis 1 (0 if input is one-dimensional)."""
+def row_axis(function: str, value: object, input: Array) -> int:
+    """The axis of the classes: 1, or 0 if input is one-dimensional, where none is given."""
+    if value is None:
+        return 1 if input.ndim > 1 else 0
+    return class_axis(function, "axis", value, input.ndim)
+
+
+def last_axis_of_sparse(function: str, axis: object) -> None:
+    if axis is not None and integer(function, "axis", axis) not in (-1, 1):
+        raise ValueError(f"{function}: axis must be the last beside a sparse target, got {axis}; pass input.T and target.T")
+
+
+def class_indices(function: str, input: Array, target: Array, axis: int) -> None:
+    """Target holds one class index for each row of input, whose classes lie on an axis."""
     if target.dtype.kind not in "iub":
         raise TypeError(f"{function}: target must hold class indices (integers), got dtype {target.dtype}")
     if input.ndim == 0:
         raise ValueError(f"{function}: input must have 1 or more dimensions, got 0")
-    expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else ()
+    expected = input.shape[:axis] + input.shape[axis + 1 :]
     if target.shape == expected or (input.ndim == 1 and target.shape == (1,)):
         return
-    if input.ndim > 1 and target.ndim > 0 and target.shape[0] != input.shape[0]:
+    if axis == 1 and target.ndim > 0 and target.shape[0] != input.shape[0]:
         raise ValueError(
             f"{function}: target must have shape {expected} for input {input.shape}, got {target.shape}. "
             f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
@@ -412,17 +466,17 @@ def margin_weight(function: str, weight: Array | None) -> Array | None:
     return weight
 
 
-def margin_rows(function: str, input: Array) -> None:
+def margin_rows(function: str, input: Array, axis: int) -> None:
     """Input holds one row of at least one class, or any number of them."""
-    if input.ndim > 2 or (input.ndim > 0 and input.shape[-1] == 0):
+    if input.ndim > 2 or (input.ndim > 0 and input.shape[axis] == 0):
         raise ValueError(f"{function}: input must have shape (C,) or (N, C) with at least one class, got {input.shape}")
 
 
-def margin_labels(function: str, input: Array, target: Array) -> None:
+def margin_labels(function: str, input: Array, target: Array, axis: int) -> None:
     """Target holds one class index for each row; for a single row its dimension may be missing or extra."""
     if target.dtype.kind not in "iub":
         raise TypeError(f"{function}: target must hold class indices (integers), got dtype {target.dtype}")
-    rows = input.shape[0] if input.ndim > 1 else 1
+    rows = input.shape[1 - axis] if input.ndim > 1 else 1
     if target.shape != (rows,) and not (rows == 1 and target.shape == ()):
         raise ValueError(
             f"{function}: target must have one class index for each of {rows} rows of input {input.shape}, got {target.shape}"
@@ -464,8 +518,13 @@ def bad_class(function: str, index: int, shape: tuple[int, ...], value: int, cla
     raise IndexError(f"{function}: {place} is {value}, outside [{lowest}, {classes}). Target {value} is out of bounds.")
 
 
-def lengths(function: str, argument: str, value: object, samples: int, largest: int | None) -> list[int]:
-    """One length for each sample, as integers that are nobody else's; a single sample's may be a number."""
+def lengths(
+    function: str, argument: str, value: object, samples: int, largest: int | None, kept: Sequence[bool] | None = None
+) -> list[int]:
+    """One length for each sample, as integers that are nobody else's; a single sample's may be a number.
+
+    Lengths of samples that are not kept are not looked at.
+    """
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -479,6 +538,8 @@ def lengths(function: str, argument: str, value: object, samples: int, largest: 
         )
     numbers: list[int] = array.ravel().tolist()
     for index, number in enumerate(numbers):
+        if kept is not None and not kept[index]:
+            continue
         place = _place(argument, index, array.shape)
         if number < 0:
             raise ValueError(
@@ -493,7 +554,7 @@ def lengths(function: str, argument: str, value: object, samples: int, largest: 
     return numbers
 
 
-def transcripts(function: str, targets: Array, target_lengths: Sequence[int]) -> Array:
+def transcripts(function: str, targets: Array, target_lengths: Sequence[int], kept: Sequence[bool] | None = None) -> Array:
     """Labels of all samples: a row for each, or one after the other."""
     if targets.dtype.kind not in "iub":
         if targets.size == 0:
@@ -510,21 +571,18 @@ def transcripts(function: str, targets: Array, target_lengths: Sequence[int]) ->
         return targets
     if len(targets) != samples:
         raise ValueError(f"{function}: targets must have one row for each of {samples} samples, got shape {targets.shape}")
-    if targets.shape[1] < max(target_lengths):
+    longest = max((n for i, n in enumerate(target_lengths) if kept is None or kept[i]), default=0)
+    if targets.shape[1] < longest:
         raise ValueError(
-            f"{function}: targets must have at least {max(target_lengths)} columns, the largest of target_lengths, "
-            f"got shape {targets.shape}"
+            f"{function}: targets must have at least {longest} columns, the largest of target_lengths, got shape {targets.shape}"
         )
     return targets
 
 
-def bad_label(
-    function: str, targets: Array, target_lengths: Sequence[int], sample: int, place: int, value: int, classes: int
-) -> NoReturn:
-    if targets.ndim == 2:
-        where = f"targets[{sample}, {place}]"
-    else:
-        where = f"targets[{sum(target_lengths[:sample]) + place}], label {place} of sample {sample},"
+def bad_label(function: str, ndim: int, places: Sequence[int], sample: int, place: int, value: int, classes: int) -> NoReturn:
+    """`places` says where the labels of each sample begin in targets of one dimension."""
+    one_by_one = f"targets[{places[sample] + place}], label {place} of sample {sample},"
+    where = f"targets[{sample}, {place}]" if ndim == 2 else one_by_one
     raise IndexError(f"{function}: {where} is {value}, outside [0, {classes}). Target {value} is out of bounds.")
 
 

@@ -40,6 +40,9 @@ class ElementwiseCall:
         twice: bool,
         threads: int,
         row_divisor: int,
+        sample_weight: Array | None = None,
+        mask: Array | None = None,
+        ignore_value: float | None = None,
     ) -> None: ...
     def accumulate(self, initial: Accumulator, begin: int = 0, end: int = -1, raw: bool = False) -> Accumulator: ...
     def map(self, out: Array) -> tuple[int, int, int] | None: ...
@@ -50,6 +53,7 @@ class ElementwiseCall:
         upstream: Array | None,
         grads: tuple[Array | None, ...],
         value: Array | None,
+        curvatures: tuple[Array | None, ...] = (),
     ) -> Accumulator: ...
     def weight_gradient(self, scale: float, offset: float, upstream: Array | None, out: Array) -> tuple[int, int, int] | None: ...
 
@@ -69,6 +73,8 @@ class RowCall:
         label_sets: Array | None = None,
         p: int = 1,
         margin: float = 1.0,
+        sample_weight: Array | None = None,
+        mask: Array | None = None,
     ) -> None: ...
     def accumulate(self, initial: Accumulator, begin: int = 0, end: int = -1) -> Accumulator: ...
     def map(self, out: Array) -> Accumulator: ...
@@ -80,6 +86,7 @@ class RowCall:
         upstream: Array | None,
         grads: tuple[Array | None, ...],
         value: Array | None,
+        curvature: Array | None = None,
     ) -> Accumulator: ...
 
 class VectorCall:
@@ -153,6 +160,8 @@ cross_entropy: Plain
 nll_loss: Plain
 multi_margin_loss: Plain
 multilabel_margin_loss: Plain
+cosine_embedding_loss: Plain
+triplet_margin_loss: Plain
 
 def activate(name: str, input: Array, axis: int, upstream: Array | None, twice: bool, out: Array, threads: int) -> None: ...
 def row_block(name: str, classes: int) -> int: ...

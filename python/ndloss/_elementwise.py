@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ndloss._accumulator import Piece, Stream
     from ndloss._options import Settings
     from ndloss._typing import Array
@@ -21,6 +23,20 @@ def broadcast_operands(function: str, **arguments: object) -> tuple[dict[str, Op
     """The arguments as operands, and the shape they broadcast to."""
     operands = {name: _array.as_array(function, name, value) for name, value in arguments.items()}
     return operands, _check.broadcast_shape(function, **{name: array for name, (array, _) in operands.items()})
+
+
+@dataclass
+class _Derivative:
+    """A derivative on its way out: `whole` has the shape of the loss, `own` that of the operand."""
+
+    whole: Array
+    own: Array
+    finish: Callable[[], Array]
+
+    def finished(self) -> Array:
+        if self.whole is not self.own and self.whole.shape != self.own.shape:
+            _core.sum_to_shape(self.whole, self.own)
+        return self.finish()
 
 
 @dataclass
@@ -49,30 +65,46 @@ class ElementwiseProblem:
     row_mean: bool = False
     row_divisor: int = -1
     domain: str = ""
+    ignore_value: float | None = None  # a target that takes no part, whatever it is
 
     def __post_init__(self) -> None:
-        self.dtype = _array.result_dtype(*self.operands.values(), *self.typed_constants.values())
+        _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
+        typed = (*self.operands.values(), *self.typed_constants.values())
+        self.dtype = self.settings.result_dtype(*typed)
         self.constants.update((name, array) for name, (array, _) in self.typed_constants.items())
-        self.twice = _array.computes_in_double(self.dtype)
+        self.twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(_array.result_dtype(*typed))
         everything = [array for array, _ in self.operands.values()] + list(self.constants.values())
         self.arrays = tuple(np.broadcast_to(array, self.shape) if array.shape != self.shape else array for array in everything)
         self.weights = None if self.weight is None else np.broadcast_to(self.weight, self.shape)
+        self.sample_weight = self._spread("sample_weight")
+        self.mask = self._spread("mask")
         self.call = self._call(self.arrays, self.weights)
         # A broadcast weight enters the sum at every element, but torch's divisor once.
         if self.weighted_mean and self.weight is not None and self.weight.shape != self.shape:
             self.repeats = max(int(np.prod(self.shape, dtype=np.int64)) // max(self.weight.size, 1), 1)
 
+    def _spread(self, name: str) -> Array | None:
+        """`sample_weight` or `mask`, which have the loss's shape, in that of the elements."""
+        array = self.settings.spread(name, self.output_shape)
+        return array if array is None or not self.row_mean else np.broadcast_to(array[..., None], self.shape)
+
     def _call(self, arrays: tuple[Array, ...], weights: Array | None) -> _core.ElementwiseCall:
         return _core.ElementwiseCall(
-            self.core, self.parameters, arrays, weights, self.twice, self.settings.threads, self.row_divisor
-        )
+            self.core, self.parameters, arrays, weights, self.twice, self.settings.threads, self.row_divisor,
+            self.sample_weight, self.mask, self.ignore_value,
+        )  # fmt: skip
+
+    @property
+    def selects(self) -> bool:
+        """Whether elements count differently from each other."""
+        return self.settings.selects or self.ignore_value is not None
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         return self.shape[:-1] if self.row_mean else self.shape
 
     def _raise_if_bad(self, bad: tuple[int, int, int] | None) -> None:
-        if bad is not None:
+        if bad is not None and self.settings.validate:
             index, operand, value = bad
             argument = (*self.operands, *self.constants)[operand]
             own = self.operands[argument][0] if argument in self.operands else self.constants[argument]
@@ -82,7 +114,7 @@ class ElementwiseProblem:
 
     def _reduced(self, total: _core.Accumulator) -> Any:
         total.share_divisor(self.repeats)
-        return _array.scalar(total.compute(self.reduction), self.dtype)
+        return self.settings.reduced(total, self.reduction, self.dtype)
 
     def _accumulated(self, initial: _core.Accumulator, begin: int, end: int, raw: bool) -> _core.Accumulator:
         total = self.call.accumulate(initial, begin, end, raw)
@@ -91,45 +123,73 @@ class ElementwiseProblem:
 
     def value(self) -> Any:
         if self.reduction == "none":
-            return _array.unboxed(self._map())
-        return self._reduced(self._accumulated(_core.Accumulator(), 0, -1, False))
+            return _array.unboxed(self._map(self.settings.out))
+        reduced = self._reduced(self._accumulated(_core.Accumulator(), 0, -1, False))
+        return _outputs.stored(self.function, self.settings.out, reduced)
 
-    def _map(self) -> Array:
-        out = np.empty(self.output_shape, self.dtype)
+    def _map(self, given: object = None) -> Array:
+        out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self._inputs)
         self._raise_if_bad(self.call.map(out))
-        return out
+        return finished()
+
+    @property
+    def _inputs(self) -> tuple[Array, ...]:
+        """Every array that a pass reads."""
+        extra = (self.weights, self.sample_weight, self.mask)
+        return (*self.arrays, *(array for array in extra if array is not None))
+
+    def _derivative(self, name: str, given: object) -> _Derivative:
+        """Where a derivative for one operand goes."""
+        array, weak = self.operands[name]
+        shape = self.given_shapes.get(name, array.shape)
+        dtype = self.settings.gradient_dtype(array, weak, self.dtype)
+        # Positions agree with the operands' only where nothing is broadcast.
+        out, finished = _outputs.target(self.function, "out", given, shape, dtype, self._inputs)
+        whole = out if array.shape == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
+        return _Derivative(whole, out.reshape(array.shape), finished)
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self._wanted(argnums)
         factor, upstream = self._upstream(grad_output)
-        grads: dict[str, Array] = {}
-        buffers: list[Array | None] = []
-        for name, (array, weak) in self.operands.items():
-            if name not in names:
-                buffers.append(None)
-                continue
-            dtype = _array.gradient_dtype(array, weak, self.dtype)
-            grads[name] = np.empty(array.shape, dtype)
-            broadcast = array.shape != self.shape
-            buffers.append(np.empty(self.shape, np.float64 if self.twice else np.float32) if broadcast else grads[name])
+        given = _outputs.several(self.function, self.settings.out, names, several)
+        wanted = {name: self._derivative(name, given[name]) for name in self.operands if name in names}
+        buffers = tuple(wanted[name].whole if name in wanted else None for name in self.operands)
         value_out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
-        if grads or value_out is None:
+        mean = 0.0
+        if wanted or value_out is None:
             repeats = self.repeats if self.reduction == "mean" else 1
-            total = self.call.gradients(self.reduction, factor * repeats, upstream, tuple(buffers), value_out)
+            total = self.call.gradients(self.reduction, factor * repeats, upstream, buffers, value_out)
             self._raise_if_bad(total.bad)
-            value = value_out if value_out is not None else self._reduced(total)
+            if value_out is None:
+                value = self._reduced(total)
+                mean = total.compute("mean") if self.reduction == "mean" else 0.0
         else:
-            value = self._map()
-        for buffer, name in zip(buffers, self.operands, strict=False):
-            if buffer is not None and buffer is not grads[name]:
-                _core.sum_to_shape(buffer, grads[name])
+            self._raise_if_bad(self.call.map(value_out))
+        grads = {name: derivative.finished() for name, derivative in wanted.items()}
         if "weight" in names:
-            grads["weight"] = self._weight_gradient(float(value) if self.reduction == "mean" else 0.0, factor, upstream)
-        for name, shape in self.given_shapes.items():
-            if name in grads:
-                grads[name] = grads[name].reshape(shape)
+            grads["weight"] = self._weight_gradient(mean, factor, upstream)
         ordered = tuple(_array.unboxed(grads[name]) for name in names)
-        return _array.unboxed(np.asarray(value)) if self.reduction == "none" else value, ordered if several else ordered[0]
+        return _array.unboxed(value_out) if value_out is not None else value, ordered if several else ordered[0]
+
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        """First and diagonal second derivatives of the reduced value, for data operands."""
+        names, several = _check.argument_numbers(
+            self.function, argnums, list(self.operands), {"weight": "the loss is linear in it"}
+        )
+        pair = _outputs.pair(self.function, out)
+        first = _outputs.several(self.function, pair[0], names, several)
+        second = _outputs.several(self.function, pair[1], names, several)
+        grads = {name: self._derivative(name, first[name]) for name in names}
+        hessians = {name: self._derivative(name, second[name]) for name in names}
+
+        def buffers(wanted: dict[str, _Derivative]) -> tuple[Array | None, ...]:
+            return tuple(wanted[name].whole if name in wanted else None for name in self.operands)
+
+        repeats = self.repeats if self.reduction == "mean" else 1
+        total = self.call.gradients(self.reduction, float(repeats), None, buffers(grads), None, buffers(hessians))
+        self._raise_if_bad(total.bad)
+        result = tuple(tuple(_array.unboxed(wanted[name].finished()) for name in names) for wanted in (grads, hessians))
+        return result if several else (result[0][0], result[1][0])
 
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
         names = list(self.operands)
@@ -153,8 +213,7 @@ class ElementwiseProblem:
     def _weight_gradient(self, mean: float, factor: float, upstream: Array | None) -> Array:
         """The loss is linear in its weight; a weighted mean is a quotient, whose own value is its offset."""
         assert self.weight is not None
-        dtype = _array.gradient_dtype(self.weight, False, self.dtype)
-        out = np.empty(self.weight.shape, dtype)
+        out = np.empty(self.weight.shape, self.settings.gradient_dtype(self.weight, False, self.dtype))
         whole = out if self.weight.shape == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
         offset, scale = 0.0, factor
         if self.reduction == "mean":
@@ -173,6 +232,12 @@ class ElementwiseProblem:
 
     def feed(self, stream: Stream) -> None:
         stream.feed(self)
+
+    def whole(self) -> _core.Accumulator:
+        """All of it, as sums over loss elements."""
+        total = self._accumulated(_core.Accumulator(), 0, -1, False)
+        total.share_divisor(self.repeats)
+        return total
 
     @property
     def stream_kind(self) -> ElementwiseKind:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import ceil, prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _outputs
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
@@ -48,8 +48,8 @@ class LinearProblem:
 
     def __post_init__(self) -> None:
         operands = [o for o in (self.input, self.linear_weight, self.linear_bias, self.probabilities) if o is not None]
-        self.dtype = _array.result_dtype(*operands)
-        self.twice = _array.computes_in_double(self.dtype)
+        self.dtype = self.settings.result_dtype(*operands)
+        self.twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(_array.result_dtype(*operands))
         self.compute = _array.FLOAT64 if self.twice else _array.FLOAT32
         x, matrix = self.input[0], self.linear_weight[0]
         self.features = matrix.shape[-1]
@@ -64,6 +64,20 @@ class LinearProblem:
         self.bias = None if self.linear_bias is None else self._computed(self.linear_bias[0].reshape(self.columns))
         if self.labels is not None:
             self.labels = self.labels.reshape((self.samples, *self.inner))
+        _check.no_divisor(FUNCTION, self.settings.return_divisor and self.reduction == "none")
+        self.sample_weight, self.mask = self._spread("sample_weight"), self._spread("mask")
+
+    def _spread(self, name: str) -> Array | None:
+        """`sample_weight` or `mask`, one number for each row of logits."""
+        array = self.settings.spread(name, self.output_shape)
+        return None if array is None else array.reshape((self.samples, *self.inner))
+
+    @property
+    def inputs(self) -> tuple[Array, ...]:
+        """Every array that a pass reads. A result must not even stand at the same places: every chunk needs whole matrices."""
+        operands = [o[0] for o in (self.input, self.linear_weight, self.linear_bias, self.probabilities) if o is not None]
+        rows = [array for array in (self.labels, self.sample_weight, self.mask) if array is not None]
+        return tuple(array[None] for array in (*operands, *rows))
 
     def _computed(self, array: Array) -> Array:
         """The array in the compute type, itself where it is in it."""
@@ -102,13 +116,15 @@ class LinearProblem:
             yield start, stop, x, logits.reshape(stop - start, *self.logits_shape[1:])
 
     def _row_call(self, logits: Array, start: int, stop: int) -> _core.RowCall:
-        labels = None if self.labels is None else self.labels[start:stop]
+        labels, sample_weight, mask = (
+            None if array is None else array[start:stop] for array in (self.labels, self.sample_weight, self.mask)
+        )
         probabilities = None
         if self.probabilities is not None:
             probabilities = self.probabilities[0].reshape(self.logits_shape)[start:stop]
         return _core.RowCall(
             "cross_entropy", logits, 1, labels, probabilities, self.weights, self.ignore_index, self.label_smoothing,
-            self.twice, self.settings.threads,
+            self.twice, self.settings.threads, sample_weight=sample_weight, mask=mask,
         )  # fmt: skip
 
     def _raise_if_bad(self, total: _core.Accumulator, start: int) -> _core.Accumulator:
@@ -127,12 +143,16 @@ class LinearProblem:
     # ---- requests ----
 
     def value(self) -> Any:
+        given = self.settings.out
         if self.reduction != "none":
-            return _array.scalar(self._accumulated(0, self.samples).compute(self.reduction), self.dtype)
-        out = np.empty((self.samples, *self.inner), self.dtype)
+            reduced = self.settings.reduced(self._accumulated(0, self.samples), self.reduction, self.dtype)
+            return _outputs.stored(FUNCTION, given, reduced)
+        out, finished = _outputs.target(FUNCTION, "out", given, self.output_shape, self.dtype, self.inputs)
+        rows = out.reshape(self.samples, *self.inner)
         for start, stop, _, logits in self._chunks(0, self.samples):
-            self._raise_if_bad(self._row_call(logits, start, stop).map(out[start:stop]), start)
-        return _array.unboxed(out.reshape(self.output_shape))
+            self._raise_if_bad(self._row_call(logits, start, stop).map(rows[start:stop]), start)
+        result = finished()
+        return _array.unboxed(result) if given is None else result
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self._wanted(argnums)
@@ -144,7 +164,7 @@ class LinearProblem:
             upstream = _check.broadcasts_to(FUNCTION, "grad_output", given, self.output_shape, "the output")
             upstream = upstream.reshape(self.samples, *self.inner)
         out = np.empty((self.samples, *self.inner), self.dtype) if self.reduction == "none" else None
-        sums = _Gradients(self, names)
+        sums = _Gradients(self, _outputs.several(FUNCTION, self.settings.out, names, several))
         total = _core.Accumulator()
         for start, stop, x, logits in self._chunks(0, self.samples):
             call = self._row_call(logits, start, stop)
@@ -157,14 +177,17 @@ class LinearProblem:
         grads = sums.finished()
         ordered = tuple(grads[name] for name in names)
         result = (
-            _array.scalar(total.compute(self.reduction), self.dtype)
+            self.settings.reduced(total, self.reduction, self.dtype)
             if out is None
             else _array.unboxed(out.reshape(self.output_shape))
         )
         return result, ordered if several else ordered[0]
 
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        _check.no_hessian(FUNCTION)
+
     def _scale(self) -> float:
-        """What the reduction multiplies gradients by: from labels and class weights alone, before there are logits."""
+        """What the reduction multiplies gradients by: from labels, weights and mask alone, before there are logits."""
         nothing = np.broadcast_to(np.zeros((), self.compute), self.logits_shape)
         return self._row_call(nothing, 0, self.samples).scale(self.reduction)
 
@@ -187,13 +210,25 @@ class LinearProblem:
         return _check.argument_numbers(FUNCTION, named(argnums, ARGUMENTS), names, reasons)
 
     def kept(self, start: int, stop: int) -> Array | None:
-        """Which samples of a chunk count; None if all do."""
-        if self.labels is None:
+        """Which samples of a chunk count, in one of their rows at least; None if all do."""
+        if self.labels is None and self.mask is None:
             return None
-        ignored: Array = (self.labels[start:stop] == self.ignore_index).reshape(stop - start, -1).all(axis=1)
-        return ~ignored if ignored.any() else None
+        counts: Any = np.ones((stop - start, *self.inner), np.bool_)
+        if self.labels is not None:
+            counts = np.logical_and(counts, self.labels[start:stop] != self.ignore_index)
+        if self.mask is not None:
+            counts = np.logical_and(counts, self.mask[start:stop])
+        kept: Array = counts.reshape(stop - start, -1).any(axis=1)
+        return None if kept.all() else kept
 
     # ---- streams: units are samples ----
+
+    @property
+    def selects(self) -> bool:
+        return self.settings.selects
+
+    def whole(self) -> _core.Accumulator:
+        return self.stream_add(_core.Accumulator(), 0, self.stream_units)
 
     def feed(self, stream: Stream) -> None:
         stream.feed(self)
@@ -226,39 +261,44 @@ def named(argnums: object, arguments: tuple[str, ...]) -> object:
 class _Gradients:
     """Gradients that grow chunk by chunk, in the order of the chunks."""
 
-    def __init__(self, problem: LinearProblem, names: tuple[str, ...]) -> None:
+    def __init__(self, problem: LinearProblem, given: dict[str, object]) -> None:
         self.problem = problem
-        self.names = names
+        self.names = tuple(given)
         p = problem
         self.beside: Array | None = None
         self.per_row: Array | None = None
+        self.outs: dict[str, tuple[Array, Callable[[], Array]]] = {}
         self.sums: dict[str, Array] = {}
-        self.dtypes = {
-            name: _array.gradient_dtype(*operand, p.dtype)
-            for name, operand in (
-                ("input", p.input),
-                ("linear_weight", p.linear_weight),
-                ("linear_bias", p.linear_bias),
-                ("target", p.probabilities),
-                ("weight", None if p.weight is None else (p.weight, False)),
-            )
-            if operand is not None
+        operands = {
+            "input": p.input,
+            "linear_weight": p.linear_weight,
+            "linear_bias": p.linear_bias,
+            "target": p.probabilities,
+            "weight": None if p.weight is None else (p.weight, False),
         }
-        if "target" in names or "weight" in names:
+        for name, out in given.items():
+            operand = operands[name]
+            assert operand is not None
+            dtype = p.settings.gradient_dtype(*operand, p.dtype)
+            self.outs[name] = _outputs.target(FUNCTION, "out", out, operand[0].shape, dtype, p.inputs)
+        if "target" in given or "weight" in given:
             self.beside = np.empty((p.height, *p.logits_shape[1:]), p.compute)
-        if "weight" in names:
+        if "weight" in given:
             self.per_row = np.empty((p.height, *p.logits_shape[1:]), p.compute)
             self.sums["weight"] = np.zeros(p.classes)
-        if "target" in names:
-            self.sums["target"] = np.empty(p.logits_shape, self.dtypes["target"])
-        if "input" in names:
-            self.sums["input"] = np.empty((p.samples, p.features), self.dtypes["input"])
-        if "linear_weight" in names:
-            self.sums["linear_weight"] = np.zeros((p.columns, p.features), p.compute)
+        if "target" in given:
+            self.sums["target"] = self.outs["target"][0].reshape(p.logits_shape)
+        if "input" in given:
+            self.sums["input"] = self.outs["input"][0].reshape(p.samples, p.features)
+        if "linear_weight" in given:
+            out = self.outs["linear_weight"][0].reshape(p.columns, p.features)
+            self.sums["linear_weight"] = out if out.dtype == p.compute else np.empty((p.columns, p.features), p.compute)
+            if p.samples == 0:
+                self.sums["linear_weight"][...] = 0
             width = p.chunk_bytes // PRODUCT_SHARE // max(p.features * p.compute.itemsize, 1)
             self.width = max(min(width, p.columns), 1)
             self.product: Array | None = None
-        if "linear_bias" in names:
+        if "linear_bias" in given:
             self.sums["linear_bias"] = np.zeros(p.columns, p.compute)
 
     def buffers(self, logits: Array, start: int, stop: int) -> tuple[Array, Array | None, Array | None]:
@@ -309,14 +349,11 @@ class _Gradients:
             np.add(rows, product, out=rows)
 
     def finished(self) -> dict[str, Array]:
-        p = self.problem
-        shapes = {"input": p.input[0].shape, "linear_weight": p.linear_weight[0].shape, "weight": (p.classes,)}
-        if p.linear_bias is not None:
-            shapes["linear_bias"] = p.linear_bias[0].shape
-        if p.probabilities is not None:
-            shapes["target"] = p.probabilities[0].shape
         with np.errstate(all="ignore"):
-            return {name: total.astype(self.dtypes[name], copy=False).reshape(shapes[name]) for name, total in self.sums.items()}
+            for name, (out, _) in self.outs.items():
+                if not np.may_share_memory(out, self.sums[name]):
+                    out[...] = self.sums[name].reshape(out.shape)
+        return {name: finished() for name, (_, finished) in self.outs.items()}
 
 
 @dataclass(frozen=True)

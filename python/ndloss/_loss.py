@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from ndloss import _check
 from ndloss._accumulator import LossAccumulator
-from ndloss._request import ValueAndGrad
+from ndloss._request import GradHess, ValueAndGrad
 
 
 class Differentiable:
@@ -72,10 +73,62 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+def _plain(value: Any) -> Any:
+    return value.name if isinstance(value, np.dtype) else value
+
+
 class Loss(Differentiable):
-    """A loss with its configuration: call it with input and target."""
+    """A loss with its configuration: call it with input and target.
+
+    `policy` holds the options of every call that were given to the constructor; what a call is given itself goes before them.
+    """
 
     reduction: str
+    policy: Mapping[str, Any] = MappingProxyType({})
+
+    def _described(self) -> str:
+        """The policy as it stands in the representation: nothing where there is none, as torch has none."""
+        return ", ".join(f"{name}={_plain(value)!r}" for name, value in self.policy.items())
+
+    def __repr__(self) -> str:
+        text = super().__repr__()
+        if not self.policy:
+            return text
+        return f"{text[:-1]}{'' if text.endswith('()') else ', '}{self._described()})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Loss) and self.policy != other.policy:
+            return False
+        return super().__eq__(other)
+
+    __hash__ = None
+
+    def grad_hess(self, *operands: Any, argnums: object = 0, out: Any = None, **options: Any) -> Any:
+        """The gradient and the diagonal of the Hessian, in one pass: what boosting libraries ask for.
+
+        Parameters
+        ----------
+        *operands : array_like
+            As for a call.
+        argnums : int, str or tuple of them, default 0
+            Which argument the derivatives are for; a tuple gives two tuples.
+        out : (ndarray, ndarray), optional
+            Where they go.
+
+        Returns
+        -------
+        grad, hess
+            First and second derivatives of the reduced value by each element, with the argument's shape and dtype. With
+            'none' they are those of the sum.
+
+        Examples
+        --------
+        >>> import ndloss as nl
+        >>> grad, hess = nl.BCEWithLogitsLoss(reduction="sum").grad_hess([0.0, 2.0], [1.0, 0.0])
+        >>> print(grad.round(3), hess.round(3))
+        [-0.5    0.881] [0.25  0.105]
+        """
+        return self(*operands, **options, _request=GradHess(argnums, out))
 
     def accumulator(self, reduction: str | None = None) -> LossAccumulator:
         """An empty accumulator of this loss, for data that comes in chunks.
@@ -134,6 +187,28 @@ def grad(function: Callable[..., Any], argnums: object = 0) -> Callable[..., Any
         return both(*args, grad_output=grad_output, **kwargs)[1]
 
     call.__name__ = call.__qualname__ = f"grad({getattr(function, '__name__', '')})"
+    return call
+
+
+def grad_hess(function: Callable[..., Any], argnums: object = 0) -> Callable[..., Any]:
+    """Makes of a loss function one that returns its gradient and the diagonal of its Hessian: see `Loss.grad_hess`.
+
+    Examples
+    --------
+    >>> import ndloss as nl
+    >>> import ndloss.functional as F
+    >>> grad, hess = nl.grad_hess(F.mse_loss)([1.0, 2.0], [0.0, 0.0], reduction="sum")
+    >>> print(grad, hess)
+    [2. 4.] [2. 2.]
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    if not getattr(function, "_differentiable", False):
+        raise TypeError(f"grad_hess: function must be a loss of ndloss.functional, got {name}")
+
+    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        return function(*args, **kwargs, _request=GradHess(argnums, out))
+
+    call.__name__ = call.__qualname__ = f"grad_hess({name})"
     return call
 
 

@@ -69,11 +69,14 @@ class Settings:
         return (scalar, np.float64(total.divisor)) if self.return_divisor else scalar
 
 
-def policy(function: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A constructor's policy options, checked early."""
-    _check.options(function, given, POLICY)
-    _settings(function, given)
-    return dict(given)
+def policy(function: str, given: Mapping[str, Any], extra: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A constructor's policy options, checked early. `extra` names options of this class alone: 'axis'."""
+    _check.options(function, given, (*POLICY, *extra))
+    settings = _settings(function, given)
+    checked = {**given, "dtype": settings.dtype}
+    if given.get("axis") is not None:
+        checked["axis"] = _check.integer(function, "axis", given["axis"])
+    return {name: checked[name] for name in given if checked[name] is not None}
 
 
 def loss_options(function: str, given: Mapping[str, Any], extra: tuple[str, ...] = ()) -> tuple[Settings, Request]:

@@ -15,6 +15,8 @@ class Problem(Protocol):
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any: ...
 
+    def grad_hess(self, argnums: object, out: object) -> Any: ...
+
     def feed(self, stream: Stream) -> None: ...
 
 
@@ -36,6 +38,17 @@ class ValueAndGrad:
 
     def __call__(self, problem: Problem) -> Any:
         return problem.value_and_grad(self.argnums, self.grad_output)
+
+
+class GradHess:
+    """Gradients and diagonal second derivatives, in one pass."""
+
+    def __init__(self, argnums: object, out: object) -> None:
+        self.argnums = argnums
+        self.out = out
+
+    def __call__(self, problem: Problem) -> Any:
+        return problem.grad_hess(self.argnums, self.out)
 
 
 class Feed:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ndloss._accumulator import Piece, Stream
     from ndloss._options import Settings
     from ndloss._typing import Array
@@ -49,8 +51,8 @@ class RowProblem:
             array = array.reshape(1)
             self.input = (array, weak)
         operands = [self.input] if self.probabilities is None else [self.input, self.probabilities]
-        self.dtype = _array.result_dtype(*operands)
-        self.twice = _array.computes_in_double(self.dtype)
+        self.dtype = self.settings.result_dtype(*operands)
+        self.twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(_array.result_dtype(*operands))
         self.classes = array.shape[self.axis]
         self.rows = array.shape[: self.axis] + array.shape[self.axis + 1 :]
         self.weights = _check.class_weight(self.function, self.weight, self.classes)
@@ -61,13 +63,25 @@ class RowProblem:
             self.label_sets = self.label_sets.reshape(array.shape)
         if self.labels is not None:
             self.labels = self.labels.reshape(self.rows)
-        self.call = self._call(array, self.axis, self.labels, None if self.probabilities is None else self.probabilities[0])
-
-    def _call(self, input: Array, axis: int, labels: Array | None, probabilities: Array | None) -> _core.RowCall:
-        return _core.RowCall(
-            self.function, input, axis, labels, probabilities, self.weights, self.ignore_index, self.label_smoothing,
-            self.twice, self.settings.threads, self.label_sets, self.p, self.margin,
+        _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
+        self.sample_weight, self.mask = self._spread("sample_weight"), self._spread("mask")
+        self.call = _core.RowCall(
+            self.function, array, self.axis, self.labels, None if self.probabilities is None else self.probabilities[0],
+            self.weights, self.ignore_index, self.label_smoothing, self.twice, self.settings.threads, self.label_sets, self.p,
+            self.margin, self.sample_weight, self.mask,
         )  # fmt: skip
+
+    def _spread(self, name: str) -> Array | None:
+        """`sample_weight` or `mask`, one number for each row."""
+        array = self.settings.spread(name, self.output_shape)
+        return None if array is None else array.reshape(self.rows)
+
+    @property
+    def _inputs(self) -> list[Array]:
+        """Every array that a pass reads."""
+        given = (self.labels, self.label_sets, self.sample_weight, self.mask)
+        operands = [self.input[0]] if self.probabilities is None else [self.input[0], self.probabilities[0]]
+        return operands + [array for array in given if array is not None]
 
     def _raise_if_bad(self, total: _core.Accumulator) -> _core.Accumulator:
         labels = self.labels if self.label_sets is None else self.label_sets
@@ -75,16 +89,20 @@ class RowProblem:
             index, _, bits = total.bad
             value = bits if labels.dtype.kind == "u" or bits < 2**63 else bits - 2**64
             lowest = 0 if self.label_sets is None else -1
+            if self.label_sets is not None:  # the core counts along rows, wherever these lie
+                index = int(np.moveaxis(np.arange(labels.size).reshape(labels.shape), self.axis, -1).flat[index])
             _check.bad_class(self.function, index, self.target_shape, value, self.classes, lowest)
         return total
 
     def value(self) -> Any:
+        given = self.settings.out
         if self.reduction == "none":
-            out = np.empty(self.output_shape, self.dtype)
+            out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self._inputs)
             self._raise_if_bad(self.call.map(out))
-            return _array.unboxed(out)
-        total = self._raise_if_bad(self.call.accumulate(_core.Accumulator()))
-        return _array.scalar(total.compute(self.reduction), self.dtype)
+            result = finished()
+            return _array.unboxed(result) if given is None else result
+        reduced = self.settings.reduced(self.whole(), self.reduction, self.dtype)
+        return _outputs.stored(self.function, given, reduced)
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self._wanted(argnums)
@@ -94,21 +112,45 @@ class RowProblem:
         elif grad_output is not None:
             array, _ = _array.as_array(self.function, "grad_output", grad_output)
             upstream = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output").reshape(self.rows)
-        grads: dict[str, Array] = {}
-        if "input" in names:
-            grads["input"] = np.empty(self.input_shape, _array.gradient_dtype(*self.input, self.dtype))
-        if "target" in names and self.probabilities is not None:
-            grads["target"] = np.empty(self.input[0].shape, _array.gradient_dtype(*self.probabilities, self.dtype))
+        inputs = self._inputs if upstream is None else [*self._inputs, upstream]
+        places = {
+            name: self._place(name, given, inputs)
+            for name, given in _outputs.several(self.function, self.settings.out, names, several).items()
+        }
+        written = {name: array for name, (array, _) in places.items()}
         per_row = np.empty(self.input[0].shape, np.float64 if self.twice else np.float32) if "weight" in names else None
         out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
-        buffers = (grads.get("input"), grads.get("target"), per_row)
+        buffers = (written.get("input"), written.get("target"), per_row)
         total = self._raise_if_bad(self.call.gradients(self.reduction, factor, upstream, buffers, out))
-        if per_row is not None and self.weight is not None:
-            grads["weight"] = np.empty(self.weight.shape, _array.gradient_dtype(self.weight, False, self.dtype))
-            _core.sum_to_shape(np.moveaxis(per_row, self.axis, -1), grads["weight"])
-        value = _array.scalar(total.compute(self.reduction), self.dtype) if out is None else _array.unboxed(out)
-        ordered = tuple(grads[name] for name in names)
+        if per_row is not None:
+            _core.sum_to_shape(np.moveaxis(per_row, self.axis, -1), written["weight"])
+        value = self.settings.reduced(total, self.reduction, self.dtype) if out is None else _array.unboxed(out)
+        ordered = tuple(finished() for _, finished in places.values())
         return value, ordered if several else ordered[0]
+
+    def _place(self, name: str, given: object, inputs: list[Array]) -> tuple[Array, Callable[[], Array]]:
+        """Where a derivative for one argument goes, and what then makes of it what the caller gets."""
+        if name == "input":
+            shape, operand = self.input_shape, self.input
+        elif name == "target" and self.probabilities is not None:
+            shape, operand = self.probabilities[0].shape, self.probabilities
+        else:
+            assert self.weight is not None
+            shape, operand = self.weight.shape, (self.weight, False)
+        dtype = self.settings.gradient_dtype(*operand, self.dtype)
+        return _outputs.target(self.function, "out", given, shape, dtype, inputs)
+
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        """First and diagonal second derivatives of the reduced value (of the sum, for 'none') for the input."""
+        linear = "the loss is linear in it"
+        reasons = {"target": "class indices have none" if self.probabilities is None else linear, "weight": linear}
+        names, several = _check.argument_numbers(self.function, argnums, ["input"], reasons)
+        first, second = (_outputs.several(self.function, given, names, several) for given in _outputs.pair(self.function, out))
+        grad, grad_finished = self._place("input", first["input"], self._inputs)
+        hess, hess_finished = self._place("input", second["input"], self._inputs)
+        self._raise_if_bad(self.call.gradients(self.reduction, 1.0, None, (grad, None, None), None, hess))
+        result = grad_finished(), hess_finished()
+        return tuple((derivative,) for derivative in result) if several else result
 
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
         names = ["input"]
@@ -127,13 +169,20 @@ class RowProblem:
 
     # ---- streams: units are rows ----
 
+    @property
+    def selects(self) -> bool:
+        return self.settings.selects
+
+    def whole(self) -> _core.Accumulator:
+        return self._raise_if_bad(self.call.accumulate(_core.Accumulator()))
+
     def feed(self, stream: Stream) -> None:
         stream.feed(self)
 
     @property
     def stream_kind(self) -> RowKind:
         return RowKind(
-            self.function, self.dtype, self.settings.threads, self.classes,
+            self.function, self.dtype, self.twice, self.settings.threads, self.classes,
             "labels" if self.labels is not None else "probabilities" if self.label_sets is None else "label_sets",
             tuple(self.weights), self.ignore_index, self.label_smoothing, self.p, self.margin,
         )  # fmt: skip
@@ -167,6 +216,7 @@ class RowKind:
 
     function: str
     dtype: np.dtype[Any]
+    twice: bool
     threads: int
     classes: int
     targets: str
@@ -185,7 +235,7 @@ class RowKind:
         given = {self.targets: targets}
         call = _core.RowCall(
             self.function, rows, 1, given.get("labels"), given.get("probabilities"), list(self.weights), self.ignore_index,
-            self.label_smoothing, _array.computes_in_double(self.dtype), self.threads, given.get("label_sets"), self.p, self.margin,
+            self.label_smoothing, self.twice, self.threads, given.get("label_sets"), self.p, self.margin,
         )  # fmt: skip
         return call.accumulate(total)
 

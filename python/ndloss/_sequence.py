@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _outputs
+from ndloss._vectors import reduction_of
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
+    from ndloss._elementwise import ElementwiseProblem
     from ndloss._options import Settings
     from ndloss._typing import Array
 
@@ -19,7 +21,12 @@ Operand = tuple["Array", bool]
 
 @dataclass
 class SequenceProblem:
-    """A checked call of CTC. The lengths are lists of its own."""
+    """A checked call of CTC. The lengths are lists of its own.
+
+    A masked sample has no frame and no label here; `places` says where the labels of each sample begin in the caller's targets, if
+    those have one dimension. Where samples count differently, their losses (one number a sample) are reduced by an elementwise
+    call, whose gradient is what each sample's own gradient is multiplied by.
+    """
 
     function: str
     log_probs: Operand
@@ -30,11 +37,14 @@ class SequenceProblem:
     zero_infinity: bool
     reduction: str
     settings: Settings
+    places: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
         array, _ = self.log_probs
-        self.dtype = _array.result_dtype(self.log_probs)
-        self.compute = _array.FLOAT64 if _array.computes_in_double(self.dtype) else _array.FLOAT32
+        self.dtype = self.settings.result_dtype(self.log_probs)
+        twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(_array.result_dtype(self.log_probs))
+        self.compute = _array.FLOAT64 if twice else _array.FLOAT32
         self.output_shape = array.shape[1:-1]
         self.by_length = self.reduction == "mean"
         x = array if array.ndim == 3 else array[:, None]
@@ -53,47 +63,88 @@ class SequenceProblem:
             index, _, bits = total.bad
             value = bits if self.targets.dtype.kind == "u" or bits < 2**63 else bits - 2**64
             sample, place = divmod(index, max(self.target_lengths))
-            _check.bad_label(self.function, self.targets, self.target_lengths, sample, place, value, self.log_probs[0].shape[-1])
+            _check.bad_label(self.function, self.targets.ndim, self.places, sample, place, value, self.log_probs[0].shape[-1])
         return total
 
+    @property
+    def selects(self) -> bool:
+        return self.settings.selects
+
+    def _outer(self, settings: Settings) -> ElementwiseProblem:
+        """The reduction of the samples' losses, by weights and under a mask."""
+        losses = np.empty(len(self.input_lengths), self.compute)
+        self._raise_if_bad(self.call.map(losses))
+        weight = None
+        if self.by_length:
+            weight = np.array([1.0 / max(length, 1) for length in self.target_lengths]).reshape(self.output_shape)
+        settings = replace(settings, dtype=self.dtype)
+        return reduction_of(self.function, losses.reshape(self.output_shape), self.reduction, settings, weight)
+
     def value(self) -> Any:
+        if self.selects:
+            return self._outer(self.settings).value()
         if self.reduction == "none":
             out = np.empty(len(self.input_lengths), self.compute)
             self._raise_if_bad(self.call.map(out))
-            return self._given_out(out.reshape(self.output_shape))
+            return self._finished(out.reshape(self.output_shape), self.dtype, self.settings.out)
         total = self._raise_if_bad(self.call.accumulate(_core.Accumulator(), self.by_length))
-        return _array.scalar(total.compute(self.reduction), self.dtype)
+        return _outputs.stored(self.function, self.settings.out, self.settings.reduced(total, self.reduction, self.dtype))
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
-        _, several = _check.argument_numbers(self.function, argnums, ("log_probs",), REASONS)
-        factor, upstream = 1.0, []
-        if self.reduction != "none":
+        names, several = _check.argument_numbers(self.function, argnums, ("log_probs",), REASONS)
+        given = _outputs.several(self.function, self.settings.out, names, several)["log_probs"]
+        factor, upstream, value = 1.0, [], None
+        by_length, none = self.by_length, self.reduction == "none"
+        if self.selects:
+            value, slopes = self._outer(replace(self.settings, out=None)).value_and_grad(0, grad_output)
+            by_length, none, upstream = False, True, np.asarray(slopes).ravel().tolist()
+        elif not none:
             factor = _check.scalar_grad_output(self.function, grad_output)
         elif grad_output is not None:
             array, _ = _array.as_array(self.function, "grad_output", grad_output)
             spread = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
             upstream = _array.rounded(spread, _array.FLOAT64).ravel().tolist()
-        if self.by_length:
+        if by_length:
             factor /= len(self.input_lengths)
-        grad = np.empty(self.log_probs[0].shape, self.compute)
-        out = np.empty(len(self.input_lengths), self.compute) if self.reduction == "none" else None
-        total = self._raise_if_bad(self.call.gradients(self.by_length, factor, upstream, grad, out))
-        value = (
-            _array.scalar(total.compute(self.reduction), self.dtype)
-            if out is None
-            else self._given_out(out.reshape(self.output_shape))
-        )
-        grad = _array.rounded(grad, _array.gradient_dtype(*self.log_probs, self.dtype))
+        grad = self._gradient_array(given)
+        out = np.empty(len(self.input_lengths), self.compute) if none else None
+        total = self._raise_if_bad(self.call.gradients(by_length, factor, upstream, grad, out))
+        if value is None and out is not None:
+            value = self._finished(out.reshape(self.output_shape), self.dtype, None)
+        elif value is None:
+            value = self.settings.reduced(total, self.reduction, self.dtype)
+        if grad is not given:
+            grad = self._finished(grad, self.settings.gradient_dtype(*self.log_probs, self.dtype), given)
         return value, (grad,) if several else grad
 
-    def _given_out(self, out: Array) -> Any:
-        return _array.unboxed(_array.rounded(out, self.dtype))
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        _check.no_hessian(self.function)
+
+    def _gradient_array(self, given: object) -> Array:
+        """The array that the core writes: the caller's own where it can."""
+        x, _ = self.log_probs
+        out, _ = _outputs.target(self.function, "out", given, x.shape, self.settings.gradient_dtype(*self.log_probs, self.dtype))
+        plain = out.dtype == self.compute and (out is not given or not np.may_share_memory(out, x))
+        return out if plain else np.empty(x.shape, self.compute)
+
+    def _finished(self, array: Array, dtype: np.dtype[Any], given: object) -> Any:
+        """A result, rounded; in the array that the caller gives for it, if there is one."""
+        if given is None:
+            return _array.unboxed(_array.rounded(array, dtype))
+        out, finished = _outputs.target(self.function, "out", given, array.shape, dtype)
+        with np.errstate(all="ignore"):
+            np.copyto(out, array, casting="unsafe")
+        return _array.unboxed(finished())
 
     # ---- streams: units are samples, each a block of its own ----
 
     def feed(self, stream: Stream) -> None:
         self.by_length = stream.reduction == "mean"
         stream.feed(self)
+
+    def whole(self) -> _core.Accumulator:
+        """All of it, as sums over loss elements."""
+        return self._outer(self.settings).whole()
 
     @property
     def stream_kind(self) -> SequenceKind:

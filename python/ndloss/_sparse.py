@@ -12,17 +12,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ndloss import _array, _check, _request
+from ndloss import _array, _check, _outputs, _request
 from ndloss._accumulator import Stream
 from ndloss._options import LOSS_OPTIONS, loss_options
 from ndloss._request import Feed, ValueAndGrad
 
 if TYPE_CHECKING:
     from ndloss import _core
+    from ndloss._elementwise import ElementwiseProblem
     from ndloss._options import Settings
     from ndloss._request import Problem, Request
     from ndloss._typing import Array
@@ -109,17 +110,16 @@ class SparseProblem:
 
     def value(self) -> Any:
         if self.reduction != "none":
-            return self._reduced(self._streamed())
-        out = self._result("out", self.output_shape, self.dtype)
+            return _outputs.stored(self.function, self.settings.out, self._reduced(self._streamed()))
+        out, finished = self._result(self.settings.out, self.output_shape, self.dtype)
         for rows, losses in self._chunks("none", lambda _: _request.value):
             self._by_row(out)[rows] = losses
-        return _array.unboxed(out)
+        return _array.unboxed(finished())
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
-        reasons = dict.fromkeys(("target", *self.aligned), "the target is sparse; pass target.toarray()")
-        _, several = _check.argument_numbers(self.function, argnums, ["input"], reasons)
-        gradient_dtype = self.settings.gradient_dtype(self.input, self.weak, self.dtype)
-        grad = self._result("gradient", self.input.shape, gradient_dtype)
+        names, several = self._wanted(argnums)
+        given = _outputs.several(self.function, self.settings.out, names, several)["input"]
+        grad, finished = self._result(given, self.input.shape, self.gradient_dtype)
         by_row = self._by_row(grad)
         if self.reduction == "none":
             upstream = self._upstream(grad_output)
@@ -131,16 +131,39 @@ class SparseProblem:
             value = _array.unboxed(value)
         else:
             factor = _check.scalar_grad_output(self.function, grad_output)
+            factor *= self._reciprocal()
             stream = Stream(self.reduction)
-            if self.reduction == "mean":
-                # Rows know their sum alone. What they have to be divided by may depend on all data.
-                divisor = self._streamed().divisor if self._selects else float(prod(self.output_shape))
-                factor = factor * (1.0 / divisor) if divisor else np.nan
             for rows, part in self._chunks("sum", lambda _: FeedAndGrad(stream, factor)):
                 by_row[rows] = part
             value = self._reduced(stream.finished())
-        grad = _array.unboxed(grad)
+        grad = _array.unboxed(finished())
         return value, (grad,) if several else grad
+
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        names, several = self._wanted(argnums)
+        pair = _outputs.pair(self.function, out)
+        given = [_outputs.several(self.function, one, names, several)["input"] for one in pair]
+        (grad, grad_finished), (hess, hess_finished) = (self._result(one, self.input.shape, self.gradient_dtype) for one in given)
+        wanted = FactoredGradHess(self._reciprocal())
+        for rows, both in self._chunks("sum", lambda _: wanted):
+            self._by_row(grad)[rows], self._by_row(hess)[rows] = both
+        result = _array.unboxed(grad_finished()), _array.unboxed(hess_finished())
+        return tuple((one,) for one in result) if several else result
+
+    @property
+    def gradient_dtype(self) -> np.dtype[Any]:
+        return self.settings.gradient_dtype(self.input, self.weak, self.dtype)
+
+    def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
+        reasons = dict.fromkeys(("target", *self.aligned), "the target is sparse; pass target.toarray()")
+        return _check.argument_numbers(self.function, argnums, ["input"], reasons)
+
+    def _reciprocal(self) -> float:
+        """What a mean multiplies the sum of all rows by; rows know their own sum alone."""
+        if self.reduction != "mean":
+            return 1.0
+        divisor = self._streamed().divisor if self._selects else float(prod(self.output_shape))
+        return 1.0 / divisor if divisor else np.nan
 
     def feed(self, stream: Stream) -> None:
         """Adds all rows to a stream, or, where one of them cannot be added, none."""
@@ -183,8 +206,9 @@ class SparseProblem:
         array, _ = _array.as_array(self.function, "grad_output", grad_output)
         return self._by_row(_check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output"))
 
-    def _result(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        return np.empty(shape, dtype)
+    def _result(self, given: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Callable[[], Array]]:
+        inputs = (self.input, self.target.data, *self.aligned.values())
+        return _outputs.target(self.function, "out", given, shape, dtype, inputs)
 
 
 class FeedAndGrad:
@@ -197,3 +221,17 @@ class FeedAndGrad:
     def __call__(self, problem: Problem) -> Any:
         self.feed(problem)
         return self.gradient(problem)[1]
+
+
+class FactoredGradHess:
+    """Both derivatives of the sum of some rows, times a factor."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, problem: Problem) -> Any:
+        rows = cast("ElementwiseProblem", problem)
+        dtype = rows.settings.gradient_dtype(*rows.operands["input"], rows.dtype)
+        grad, hess = np.empty(rows.shape, dtype), np.empty(rows.shape, dtype)
+        rows.call.gradients("sum", self.factor, None, (grad, None), None, (hess, None))
+        return grad, hess

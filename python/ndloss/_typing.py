@@ -16,13 +16,24 @@ FloatArray: TypeAlias = "np.ndarray[Any, np.dtype[np.floating[Any]]]"
 FloatScalar: TypeAlias = "np.floating[Any]"
 
 
-class Policy(TypedDict, total=False):
-    """What every loss and every criterion takes by keyword."""
+class Choices(TypedDict, total=False):
+    """What every criterion takes by keyword, also one whose `dtype` is that of its parameters."""
 
-    dtype: npt.DTypeLike
     empty: Literal["nan", "zero", "raise"]
     broadcast: bool
     validate: bool
+
+
+class Policy(Choices, total=False):
+    """What every loss and every other criterion takes by keyword."""
+
+    dtype: npt.DTypeLike
+
+
+class RowPolicy(Policy, total=False):
+    """What every criterion with an axis of classes or features takes by keyword."""
+
+    axis: int | None
 
 
 class ActivationOptions(TypedDict, total=False):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _outputs
+from ndloss._elementwise import ElementwiseProblem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ndloss._accumulator import Piece, Stream
     from ndloss._options import Settings
     from ndloss._typing import Array
@@ -39,7 +42,8 @@ class VectorProblem:
     """A checked call.
 
     `operands` are the differentiable vectors by name; they broadcast to `shape`, whose dimension `axis` holds the features.
-    `label` broadcasts to the rows: `shape` without that dimension.
+    `label` broadcasts to the rows: `shape` without that dimension. Where rows count differently, their losses (one number a row)
+    are reduced by an elementwise call, whose gradient is what each row's own gradient is multiplied by.
     """
 
     function: str
@@ -53,8 +57,10 @@ class VectorProblem:
     keepdims: bool = False
 
     def __post_init__(self) -> None:
-        self.dtype = _array.result_dtype(*self.operands.values())
-        self.twice = _array.computes_in_double(self.dtype)
+        _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
+        natural = _array.result_dtype(*self.operands.values())
+        self.dtype = self.settings.result_dtype(*self.operands.values())
+        self.twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(natural)
         axis = self.axis % len(self.shape)
         self.rows = self.shape[:axis] + self.shape[axis + 1 :]
         self.features = self.shape[axis]
@@ -68,38 +74,92 @@ class VectorProblem:
             array = np.broadcast_to(array, self.shape)
         return array if self.axis == -1 else np.moveaxis(array, self.axis, -1)
 
+    @property
+    def _inputs(self) -> tuple[Array, ...]:
+        """Every array that a pass reads."""
+        arrays = tuple(array for array, _ in self.operands.values())
+        return arrays if self.label is None else (*arrays, self.label)
+
+    @property
+    def selects(self) -> bool:
+        return self.settings.selects
+
+    def _outer(self, settings: Settings) -> ElementwiseProblem:
+        """The reduction of the rows' losses, by weights and under a mask."""
+        losses = np.empty(self.output_shape, np.float64)
+        self.call.map(losses)
+        return reduction_of(self.function, losses, self.reduction, replace(settings, dtype=self.dtype))
+
     def value(self) -> Any:
+        if self.selects:
+            return self._outer(self.settings).value()
         if self.reduction == "none":
-            out = np.empty(self.output_shape, self.dtype)
+            inputs = self._inputs
+            out, finished = _outputs.target(self.function, "out", self.settings.out, self.output_shape, self.dtype, inputs)
             self.call.map(out)
-            return _array.unboxed(out)
-        return _array.scalar(self.call.accumulate(_core.Accumulator()).compute(self.reduction), self.dtype)
+            return _array.unboxed(finished())
+        total = self.call.accumulate(_core.Accumulator())
+        return _outputs.stored(self.function, self.settings.out, self.settings.reduced(total, self.reduction, self.dtype))
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self._wanted(argnums)
-        factor, upstream = 1.0, None
-        if self.reduction != "none":
+        given = _outputs.several(self.function, self.settings.out, names, several)
+        reduction, factor, upstream, value = self.reduction, 1.0, None, None
+        if self.selects:
+            value, slopes = self._outer(replace(self.settings, out=None)).value_and_grad(0, grad_output)
+            reduction, upstream = "none", np.asarray(slopes).reshape(self.rows)
+        elif reduction != "none":
             factor = _check.scalar_grad_output(self.function, grad_output)
         elif grad_output is not None:
             array, _ = _array.as_array(self.function, "grad_output", grad_output)
             whole = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
             upstream = whole.reshape(self.rows)
         grads: dict[str, Array] = {}
+        finished: dict[str, Callable[[], Array]] = {}
         buffers: dict[str, Array] = {}
         for name, (array, weak) in self.operands.items():
             if name in names:
-                grads[name] = np.empty(array.shape, _array.gradient_dtype(array, weak, self.dtype))
+                dtype = self.settings.gradient_dtype(array, weak, self.dtype)
+                grads[name], finished[name] = self._target(given[name], array.shape, dtype)
                 same = array.shape == self.shape
                 buffers[name] = grads[name] if same else np.empty(self.shape, np.float64 if self.twice else np.float32)
-        out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
+        out = np.empty(self.output_shape, self.dtype) if reduction == "none" else None
         views = tuple(self._features_last(buffers[name]) if name in buffers else None for name in self.operands)
-        total = self.call.gradients(self.reduction, factor, upstream, views, out)
+        masked = self._masked()
+        total = self.call.gradients(reduction, factor, upstream, views, out)
+        if masked is not None:
+            # 0 times what a masked row holds may be NaN.
+            for view in views:
+                if view is not None:
+                    np.copyto(view, 0, where=masked[..., None])
         for name, buffer in buffers.items():
             if buffer is not grads[name]:
                 _core.sum_to_shape(buffer, grads[name])
-        value = _array.scalar(total.compute(self.reduction), self.dtype) if out is None else _array.unboxed(out)
-        ordered = tuple(_array.unboxed(grads[name]) for name in names)
+        if value is None:
+            value = self.settings.reduced(total, reduction, self.dtype) if out is None else _array.unboxed(out)
+        ordered = tuple(_array.unboxed(finished[name]()) for name in names)
         return value, ordered if several else ordered[0]
+
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        _check.no_hessian(self.function)
+
+    def _masked(self) -> Array | None:
+        """Which rows take no part."""
+        mask = self.settings.spread("mask", self.output_shape)
+        return None if mask is None else np.logical_not(mask).reshape(self.rows)
+
+    def _target(self, given: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Callable[[], Array]]:
+        """As `_outputs.target`, but apart from all that is read: one gradient is written before the next is computed."""
+        out, finished = _outputs.target(self.function, "out", given, shape, dtype, self._inputs)
+        if out is given and any(np.may_share_memory(out, array) for array in self._inputs):
+            apart: Array = np.empty(shape, out.dtype)
+
+            def filled() -> Array:
+                np.copyto(out, apart)
+                return out
+
+            return apart, filled
+        return out, finished
 
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
         reasons = {} if self.label is None else {"target": "torch does not differentiate it either"}
@@ -109,6 +169,10 @@ class VectorProblem:
 
     def feed(self, stream: Stream) -> None:
         stream.feed(self)
+
+    def whole(self) -> _core.Accumulator:
+        """All of it, as sums over loss elements."""
+        return self._outer(self.settings).whole()
 
     @property
     def stream_kind(self) -> VectorKind:
@@ -126,6 +190,15 @@ class VectorProblem:
 
     def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator:
         return self.call.accumulate(total, begin, end)
+
+
+def reduction_of(
+    function: str, losses: Array, reduction: str, settings: Settings, weight: Array | None = None
+) -> ElementwiseProblem:
+    """Losses that were computed beforehand, to be reduced; `weight` multiplies them, and is not in the divisor."""
+    return ElementwiseProblem(
+        function, "identity", {"input": (losses, False)}, losses.shape, reduction, settings, weight=weight
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

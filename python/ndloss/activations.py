@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ndloss._accumulator import Stream
-    from ndloss._typing import Array, ArrayLike, FloatArray, ActivationOptions
+    from ndloss._typing import ActivationOptions, Array, ArrayLike, FloatArray
 
 __all__ = ["LogSigmoid", "LogSoftmax", "Sigmoid", "Softmax", "log_softmax", "logsigmoid", "sigmoid", "softmax"]
 
@@ -64,6 +64,9 @@ class ActivationProblem:
         assert grad is not None
         result = _array.unboxed(grad)
         return _array.unboxed(value), (result,) if several else result
+
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        raise TypeError(f"{self.function}: an activation has no loss to take second derivatives of")
 
     def feed(self, stream: Stream) -> None:
         raise TypeError(f"{self.function}: an activation has no accumulator")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core, _sparse
+from ndloss import _array, _check, _core, _options, _sparse
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
+from ndloss._moved import MovedProblem, Way, moved_last
 from ndloss._options import loss_options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions, Policy, RowPolicy
 
 __all__ = [
     "BCELoss",
@@ -39,6 +40,19 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def binary_cross_entropy(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -49,6 +63,8 @@ def binary_cross_entropy(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -59,10 +75,12 @@ def binary_cross_entropy(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Binary cross entropy of probabilities. See `BCELoss`."""
-    if weight is None and size_average is None and reduce is None and not options:
+    if weight is None and size_average is None and reduce is None and ignore_index is None and not options:
         plain = _core.binary_cross_entropy(input, target, reduction)
         if plain is not None:
             return plain
@@ -75,8 +93,18 @@ def binary_cross_entropy(
     weights = _array.optional(function, "weight", weight)
     if weights is not None:
         _check.broadcasts_to(function, "weight", weights, y.shape, "target")
-    operands = {"input": (x, x_weak), "target": (y, y_weak)}
-    return request(ElementwiseProblem(function, function, operands, x.shape, reduction, settings, weight=weights, domain="[0, 1]"))
+    problem = ElementwiseProblem(
+        function,
+        function,
+        {"input": (x, x_weak), "target": (y, y_weak)},
+        x.shape,
+        reduction,
+        settings,
+        weight=weights,
+        domain="[0, 1]",
+        ignore_value=_check.ignore_value(function, ignore_index),
+    )
+    return request(problem)
 
 
 @documented
@@ -91,6 +119,9 @@ class BCELoss(Loss):
         Multiplies the loss; broadcasts to the target. Not in the mean's divisor, which is the number of elements.
     {legacy}
     {reduction}
+    {ignored_target}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -128,7 +159,7 @@ class BCELoss(Loss):
     0.34055042
     """
 
-    _parameters = ("weight", "reduction")
+    _parameters = ("weight", "reduction", "ignore_index")
 
     def __init__(
         self,
@@ -136,12 +167,19 @@ class BCELoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[Policy],
     ) -> None:
         self.weight = _array.optional("BCELoss", "weight", weight)
         self.reduction = _check.reduction("BCELoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.ignore_index = _check.ignore_value("BCELoss", ignore_index)
+        self.policy = _options.policy("BCELoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return binary_cross_entropy(input, target, self.weight, reduction=self.reduction, **options)
+        return binary_cross_entropy(
+            input, target, self.weight, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+        )
 
 
 # ---- binary cross entropy of logits ----
@@ -157,6 +195,20 @@ def binary_cross_entropy_with_logits(
     *,
     reduction: Literal["none"],
     pos_weight: ArrayLike | None = None,
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    pos_weight: ArrayLike | None = None,
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -168,6 +220,8 @@ def binary_cross_entropy_with_logits(
     reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: ArrayLike | None = None,
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -179,10 +233,13 @@ def binary_cross_entropy_with_logits(
     reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: ArrayLike | None = None,
+    *,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Binary cross entropy of logits. See `BCEWithLogitsLoss`."""
-    if weight is None and pos_weight is None and size_average is None and reduce is None and not options:
+    usual = weight is None and pos_weight is None and size_average is None and reduce is None and ignore_index is None
+    if usual and not options:
         plain = _core.binary_cross_entropy_with_logits(input, target, reduction)
         if plain is not None:
             return plain
@@ -190,7 +247,8 @@ def binary_cross_entropy_with_logits(
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     if _sparse.is_sparse(target):
         beside = {"weight": weight, "pos_weight": pos_weight}
-        return _sparse.by_rows(binary_cross_entropy_with_logits, input, target, beside, reduction, options)
+        rest = {**options, "ignore_index": ignore_index}
+        return _sparse.by_rows(binary_cross_entropy_with_logits, input, target, beside, reduction, rest)
     settings, request = loss_options(function, options)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
@@ -204,8 +262,17 @@ def binary_cross_entropy_with_logits(
         positive, _ = _array.as_array(function, "pos_weight", pos_weight)
         constants["pos_weight"] = _check.broadcasts_to(function, "pos_weight", positive, x.shape, "input")
         core = "binary_cross_entropy_with_logits_pos_weight"
-    operands = {"input": (x, x_weak), "target": (y, y_weak)}
-    problem = ElementwiseProblem(function, core, operands, x.shape, reduction, settings, constants=constants, weight=weights)
+    problem = ElementwiseProblem(
+        function,
+        core,
+        {"input": (x, x_weak), "target": (y, y_weak)},
+        x.shape,
+        reduction,
+        settings,
+        constants=constants,
+        weight=weights,
+        ignore_value=_check.ignore_value(function, ignore_index),
+    )
     return request(problem)
 
 
@@ -223,6 +290,9 @@ class BCEWithLogitsLoss(Loss):
     {reduction}
     pos_weight : array_like, optional
         Multiplies the positive term; broadcasts to the input.
+    {ignored_target}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -262,7 +332,7 @@ class BCEWithLogitsLoss(Loss):
     2.0611537e-09
     """
 
-    _parameters = ("weight", "reduction", "pos_weight")
+    _parameters = ("weight", "reduction", "pos_weight", "ignore_index")
 
     def __init__(
         self,
@@ -271,14 +341,25 @@ class BCEWithLogitsLoss(Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
         pos_weight: ArrayLike | None = None,
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[Policy],
     ) -> None:
         self.weight = _array.optional("BCEWithLogitsLoss", "weight", weight)
         self.pos_weight = _array.optional("BCEWithLogitsLoss", "pos_weight", pos_weight)
         self.reduction = _check.reduction("BCEWithLogitsLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.ignore_index = _check.ignore_value("BCEWithLogitsLoss", ignore_index)
+        self.policy = _options.policy("BCEWithLogitsLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
         return binary_cross_entropy_with_logits(
-            input, target, self.weight, reduction=self.reduction, pos_weight=self.pos_weight, **options
+            input,
+            target,
+            self.weight,
+            reduction=self.reduction,
+            pos_weight=self.pos_weight,
+            ignore_index=self.ignore_index,
+            **{**self.policy, **options},
         )
 
 
@@ -294,6 +375,21 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def multilabel_soft_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -304,6 +400,9 @@ def multilabel_soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -314,10 +413,14 @@ def multilabel_soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Multi-label soft margin loss. See `MultiLabelSoftMarginLoss`."""
-    if weight is None and size_average is None and reduce is None and not options:
+    usual = weight is None and size_average is None and reduce is None and axis is None and ignore_index is None
+    if usual and not options:
         plain = _core.multilabel_soft_margin_loss(input, target, reduction)
         if plain is not None:
             return plain
@@ -325,21 +428,33 @@ def multilabel_soft_margin_loss(
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
     if _sparse.is_sparse(target):
         beside = {"weight": weight}
-        return _sparse.by_rows(multilabel_soft_margin_loss, input, target, beside, reduction, options, row_mean=True)
+        _check.last_axis_of_sparse(function, axis)
+        rest = {**options, "ignore_index": ignore_index}
+        return _sparse.by_rows(multilabel_soft_margin_loss, input, target, beside, reduction, rest, row_mean=True)
     settings, request = loss_options(function, options)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
     if x.ndim == 0:
         raise ValueError(f"{function}: input must have 1 or more dimensions, the last one for the classes; got 0")
-    weights = _array.optional(function, "weight", weight)
-    arrays = {"input": x, "target": y} if weights is None else {"input": x, "target": y, "weight": weights}
-    shape = _check.broadcast_shape(function, **arrays)
+    classes = _check.class_axis(function, "axis", -1 if axis is None else axis, x.ndim) - x.ndim
+    if not settings.broadcast:
+        _check.strict_shapes(function, input=x, target=y)
     operands = {"input": (x, x_weak), "target": (y, y_weak)}
+    weights = _array.optional(function, "weight", weight)
+    ways: dict[str, Way] = {}
+    if classes != -1:
+        # One weight per class already lies along the last axis; of a weight of more dimensions, one holds the classes.
+        moved = operands if weights is None or weights.ndim < 2 else {**operands, "weight": (weights, False)}
+        moved, ways = moved_last(moved, classes)
+        operands = {name: moved[name] for name in operands}
+        weights = moved["weight"][0] if "weight" in moved else weights
+    arrays = {name: array for name, (array, _) in operands.items()}
+    shape = _check.broadcast_shape(function, **arrays, **({} if weights is None else {"weight": weights}))
     problem = ElementwiseProblem(
         function, function, operands, shape, reduction, settings, weight=weights, weight_differentiable=True,
-        row_mean=True, row_divisor=x.shape[-1],
+        row_mean=True, row_divisor=x.shape[classes], ignore_value=_check.ignore_value(function, ignore_index),
     )  # fmt: skip
-    return request(problem)
+    return request(MovedProblem(problem, ways) if ways else problem)
 
 
 @documented
@@ -354,6 +469,11 @@ class MultiLabelSoftMarginLoss(Loss):
         One weight per class; any shape that broadcasts.
     {legacy}
     {reduction}
+    {ignored_target}
+    axis : int, default -1
+        The axis of the classes in input, and in target and weight; a weight of one dimension has one element per class.
+    {policy}
+    {options}
 
     Shape
     -----
@@ -390,7 +510,7 @@ class MultiLabelSoftMarginLoss(Loss):
     array([0.21653078, 0.60655683], dtype=float32)
     """
 
-    _parameters = ("weight", "reduction")
+    _parameters = ("weight", "reduction", "ignore_index")
 
     def __init__(
         self,
@@ -398,13 +518,20 @@ class MultiLabelSoftMarginLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.weight = _array.optional("MultiLabelSoftMarginLoss", "weight", weight)
         mapped = _check.legacy_reduction(size_average, reduce, reduction)
         self.reduction = _check.reduction("MultiLabelSoftMarginLoss", mapped, elementwise_mean=False)
+        self.ignore_index = _check.ignore_value("MultiLabelSoftMarginLoss", ignore_index)
+        self.policy = _options.policy("MultiLabelSoftMarginLoss", policy, ("axis",))
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction, **options)
+        return multilabel_soft_margin_loss(
+            input, target, self.weight, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+        )
 
 
 # ---- soft margin ----
@@ -418,6 +545,18 @@ def soft_margin_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def soft_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -427,6 +566,8 @@ def soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -436,10 +577,12 @@ def soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Logistic loss of answers 1 and -1. See `SoftMarginLoss`."""
-    if size_average is None and reduce is None and not options:
+    if size_average is None and reduce is None and ignore_index is None and not options:
         plain = _core.soft_margin_loss(input, target, reduction)
         if plain is not None:
             return plain
@@ -448,6 +591,8 @@ def soft_margin_loss(
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
+    if not settings.broadcast:
+        _check.strict_shapes(function, input=x, target=y)
     _check.broadcasts_to(function, "target", y, x.shape, "input")
     problem = ElementwiseProblem(
         function,
@@ -457,6 +602,7 @@ def soft_margin_loss(
         reduction,
         settings,
         typed_constants={"target": (y, y_weak)},
+        ignore_value=_check.ignore_value(function, ignore_index),
     )
     return request(problem)
 
@@ -471,6 +617,9 @@ class SoftMarginLoss(Loss):
     ----------
     {legacy}
     {reduction}
+    {ignored_target}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -509,10 +658,22 @@ class SoftMarginLoss(Loss):
     array([0.474077 , 0.126928 , 3.0485873], dtype=float32)
     """
 
-    _parameters = ("reduction",)
+    _parameters = ("reduction", "ignore_index")
 
-    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[Policy],
+    ) -> None:
         self.reduction = _check.reduction("SoftMarginLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.ignore_index = _check.ignore_value("SoftMarginLoss", ignore_index)
+        self.policy = _options.policy("SoftMarginLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return soft_margin_loss(input, target, reduction=self.reduction, **options)
+        return soft_margin_loss(
+            input, target, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
@@ -13,7 +13,7 @@ from ndloss._rowwise import RowProblem
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, RowPolicy
 
 __all__ = [
     "CrossEntropyLoss",
@@ -37,6 +37,21 @@ def cross_entropy(
     *,
     reduction: Literal["none"],
     label_smoothing: float = 0.0,
+    axis: int | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def cross_entropy(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    ignore_index: int,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    label_smoothing: float = 0.0,
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -49,6 +64,8 @@ def cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -61,10 +78,12 @@ def cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    *,
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Cross entropy of logits with class indices or class probabilities. See `CrossEntropyLoss`."""
-    if weight is None and size_average is None and reduce is None and not options:
+    if weight is None and size_average is None and reduce is None and axis is None and not options:
         plain = _core.cross_entropy(input, target, ignore_index, reduction, label_smoothing)
         if plain is not None:
             return plain
@@ -78,12 +97,12 @@ def cross_entropy(
     weights = _array.optional(function, "weight", weight)
     if x.ndim == 0:
         raise ValueError(f"{function}: input must have 1 or more dimensions, got 0")
-    axis = 1 if x.ndim > 1 else 0
+    classes = _check.row_axis(function, axis, x)
     if y.shape == x.shape:
         if not _array.is_floating(y.dtype):
             raise TypeError(
                 f"{function}: target has input's shape {x.shape}, which makes it class probabilities, and those must be floating; "
-                f"got dtype {y.dtype}. A one-hot target becomes class indices by target.argmax({axis}). "
+                f"got dtype {y.dtype}. A one-hot target becomes class indices by target.argmax({classes}). "
                 f"(Expected floating point type for target with class probabilities.)"
             )
         if ignored >= 0:
@@ -91,7 +110,7 @@ def cross_entropy(
         problem = RowProblem(
             function,
             (x, x_weak),
-            axis,
+            classes,
             reduction,
             settings,
             probabilities=(y, y_weak),
@@ -99,11 +118,11 @@ def cross_entropy(
             label_smoothing=smoothing,
         )
         return request(problem)
-    _check.class_indices(function, x, y)
+    _check.class_indices(function, x, y, classes)
     problem = RowProblem(
         function,
         (x, x_weak),
-        axis,
+        classes,
         reduction,
         settings,
         labels=y,
@@ -129,6 +148,9 @@ class CrossEntropyLoss(Loss):
     {reduction}
     label_smoothing : float in [0, 1], default 0.0
         The share of every target that is spread evenly over the classes.
+    {class_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -183,11 +205,13 @@ class CrossEntropyLoss(Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.weight = _array.optional("CrossEntropyLoss", "weight", weight)
         self.ignore_index = _check.ignore_index("CrossEntropyLoss", ignore_index)
         self.reduction = _check.reduction("CrossEntropyLoss", _check.legacy_reduction(size_average, reduce, reduction))
         self.label_smoothing = _check.label_smoothing("CrossEntropyLoss", label_smoothing)
+        self.policy = _options.policy("CrossEntropyLoss", policy, ("axis",))
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
         return cross_entropy(
@@ -199,7 +223,7 @@ class CrossEntropyLoss(Loss):
             None,
             self.reduction,
             self.label_smoothing,
-            **options,
+            **{**self.policy, **options},
         )
 
 
@@ -216,6 +240,20 @@ def nll_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def nll_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    ignore_index: int,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -227,6 +265,8 @@ def nll_loss(
     ignore_index: int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -238,10 +278,12 @@ def nll_loss(
     ignore_index: int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Negative log likelihood of log-probabilities. See `NLLLoss`."""
-    if weight is None and size_average is None and reduce is None and not options:
+    if weight is None and size_average is None and reduce is None and axis is None and not options:
         plain = _core.nll_loss(input, target, ignore_index, reduction)
         if plain is not None:
             return plain
@@ -252,9 +294,9 @@ def nll_loss(
     x, x_weak = _array.as_array(function, "input", input)
     y, _ = _array.as_array(function, "target", target)
     weights = _array.optional(function, "weight", weight)
-    _check.class_indices(function, x, y)
-    axis = 1 if x.ndim > 1 else 0
-    return request(RowProblem(function, (x, x_weak), axis, reduction, settings, labels=y, weight=weights, ignore_index=ignored))
+    classes = _check.row_axis(function, axis, x)
+    _check.class_indices(function, x, y, classes)
+    return request(RowProblem(function, (x, x_weak), classes, reduction, settings, labels=y, weight=weights, ignore_index=ignored))
 
 
 @documented
@@ -269,6 +311,9 @@ class NLLLoss(Loss):
     {legacy}
     {ignore_index}
     {reduction}
+    {class_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -315,10 +360,12 @@ class NLLLoss(Loss):
         ignore_index: int = -100,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.weight = _array.optional("NLLLoss", "weight", weight)
         self.ignore_index = _check.ignore_index("NLLLoss", ignore_index)
         self.reduction = _check.reduction("NLLLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("NLLLoss", policy, ("axis",))
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return nll_loss(input, target, self.weight, None, self.ignore_index, None, self.reduction, **options)
+        return nll_loss(input, target, self.weight, None, self.ignore_index, None, self.reduction, **{**self.policy, **options})

@@ -21,6 +21,8 @@ def _distance(function: str, x1: ArrayLike, x2: ArrayLike, loss: VectorLoss, dim
     settings, request = loss_options(function, options)
     a, a_weak = _array.as_array(function, "x1", x1)
     b, b_weak = _array.as_array(function, "x2", x2)
+    if not settings.broadcast:
+        _check.strict_shapes(function, x1=a, x2=b)
     shape = _check.broadcast_shape(function, x1=a, x2=b) or (1,)
     axis = _check.class_axis(function, "dim", dim, len(shape))
     operands = {"x1": (a, a_weak), "x2": (b, b_weak)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options
 from ndloss._accumulator import LossAccumulator
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem, broadcast_operands
@@ -16,7 +16,7 @@ from ndloss._options import loss_options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
 
 __all__ = [
     "GaussianNLLLoss",
@@ -44,6 +44,16 @@ def kl_div(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    log_target: bool = False,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def kl_div(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     log_target: bool = False,
     **options: Unpack[LossOptions],
@@ -83,6 +93,8 @@ def kl_div(
     reduction = _check.reduction(function, reduction, batchmean=True)
     operands, shape = broadcast_operands(function, input=input, target=target)
     x = operands["input"][0]
+    if not settings.broadcast:
+        _check.strict_shapes(function, input=x, target=operands["target"][0])
     size, batch = int(np.prod(shape, dtype=np.int64)), x.shape[0] if x.ndim else 1
     weight: Array | None = None
     repeats = 1
@@ -112,6 +124,8 @@ class KLDivLoss(Loss):
         by the number of elements, and warns of it on every call.
     log_target : bool, default False
         The target holds log-probabilities.
+    {policy}
+    {options}
 
     Shape
     -----
@@ -159,20 +173,22 @@ class KLDivLoss(Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
         log_target: bool = False,
+        **policy: Unpack[Policy],
     ) -> None:
         mapped = _check.legacy_reduction(size_average, reduce, reduction)
         self.reduction = _check.reduction("KLDivLoss", mapped, batchmean=True)
         self.log_target = log_target
+        self.policy = _options.policy("KLDivLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return kl_div(input, target, reduction=self.reduction, log_target=self.log_target, **options)
+        return kl_div(input, target, reduction=self.reduction, log_target=self.log_target, **{**self.policy, **options})
 
     def accumulator(self, reduction: str | None = None) -> LossAccumulator:
         """An empty accumulator of this loss: see `Loss.accumulator`. 'batchmean' divides by the batch of all chunks."""
         chosen = self.reduction if reduction is None else _check.reduction("KLDivLoss", reduction, batchmean=True)
         if chosen == "none":
             raise ValueError("KLDivLoss.accumulator: reduction must be 'mean', 'sum' or 'batchmean', got 'none'")
-        criterion = KLDivLoss(reduction=chosen, log_target=self.log_target)
+        criterion = KLDivLoss(reduction=chosen, log_target=self.log_target, **self.policy)
         return LossAccumulator(criterion, "mean" if chosen == "batchmean" else chosen)
 
 
@@ -196,6 +212,18 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def poisson_nll_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    log_input: bool,
+    full: bool,
+    size_average: bool | None,
+    eps: float,
+    reduce: bool | None,
     reduction: Literal["none"],
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
@@ -234,6 +262,8 @@ def poisson_nll_loss(
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
     operands, shape = broadcast_operands(function, input=input, target=target)
+    if not settings.broadcast:
+        _check.strict_shapes(function, **{name: array for name, (array, _) in operands.items()})
     return request(ElementwiseProblem(function, core, operands, shape, reduction, settings, [shift]))
 
 
@@ -254,6 +284,8 @@ class PoissonNLLLoss(Loss):
     eps : float, default 1e-8
         Added to a rate before its logarithm is taken.
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -301,16 +333,18 @@ class PoissonNLLLoss(Loss):
         eps: float = 1e-8,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[Policy],
     ) -> None:
         mapped = _check.legacy_reduction(size_average, reduce, reduction)
         self.log_input = log_input
         self.full = full
         self.eps = _check.number("PoissonNLLLoss", "eps", eps)
         self.reduction = _check.reduction("PoissonNLLLoss", mapped, elementwise_mean=False)
+        self.policy = _options.policy("PoissonNLLLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
         return poisson_nll_loss(
-            input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction, **options
+            input, target, self.log_input, self.full, eps=self.eps, reduction=self.reduction, **{**self.policy, **options}
         )  # fmt: skip
 
 
@@ -325,6 +359,16 @@ def gaussian_nll_loss(
     full: bool = False,
     eps: float = 1e-6,
     *,
+    reduction: Literal["none"],
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def gaussian_nll_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    var: ArrayLike,
+    full: bool,
+    eps: float,
     reduction: Literal["none"],
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
@@ -362,6 +406,8 @@ def gaussian_nll_loss(
     given, weak = _array.as_array(function, "var", var)
     number = isinstance(var, (float, int, np.number))
     v = given if number else _check.variance(function, given, x[0])
+    if not settings.broadcast:
+        _check.strict_shapes(function, input=x[0], target=y[0])
     shape = _check.broadcast_shape(function, input=x[0], target=y[0], var=v)
     operands = {"input": x, "target": y, "var": (v, weak or number)}
     problem = ElementwiseProblem(
@@ -391,6 +437,8 @@ class GaussianNLLLoss(Loss):
     eps : float, default 1e-6
         The smallest variance used.
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -435,10 +483,18 @@ class GaussianNLLLoss(Loss):
 
     _parameters = ("full", "eps", "reduction")
 
-    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        *,
+        full: bool = False,
+        eps: float = 1e-6,
+        reduction: str = "mean",
+        **policy: Unpack[Policy],
+    ) -> None:
         self.full = full
         self.eps = _check.number("GaussianNLLLoss", "eps", eps)
         self.reduction = _check.reduction("GaussianNLLLoss", reduction, elementwise_mean=False)
+        self.policy = _options.policy("GaussianNLLLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, var: ArrayLike, **options: Any) -> Any:
-        return gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction, **options)
+        return gaussian_nll_loss(input, target, var, self.full, self.eps, self.reduction, **{**self.policy, **options})

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 import numpy as np
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options, _outputs
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
-from ndloss._options import loss_options
+from ndloss._moved import MovedProblem, Way, moved_last
+from ndloss._options import Settings, loss_options
 from ndloss._vectors import VectorLoss, VectorProblem
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ndloss._accumulator import Stream
-    from ndloss._options import Settings
-    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions, RowPolicy
 
 __all__ = [
     "CosineEmbeddingLoss",
@@ -47,6 +47,20 @@ def cosine_embedding_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def cosine_embedding_loss(
+    input1: ArrayLike,
+    input2: ArrayLike,
+    target: ArrayLike,
+    margin: float,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -58,6 +72,8 @@ def cosine_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -69,9 +85,15 @@ def cosine_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Cosine embedding loss. See `CosineEmbeddingLoss`."""
+    if size_average is None and reduce is None and axis is None and not options:
+        plain = _core.cosine_embedding_loss(input1, input2, target, margin, reduction)
+        if plain is not None:
+            return plain
     function = "cosine_embedding_loss"
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
@@ -79,9 +101,14 @@ def cosine_embedding_loss(
     x1, x1_weak = _array.as_array(function, "input1", input1)
     x2, x2_weak = _array.as_array(function, "input2", input2)
     y, _ = _array.as_array(function, "target", target)
-    shape = _check.one_label_per_vector(function, x1, x2, y)
+    features = _check.class_axis(function, "axis", -1 if axis is None else axis, max(x1.ndim, x2.ndim))
+    shape = _check.one_label_per_vector(function, x1, x2, y, features)
+    if not settings.broadcast:
+        _check.strict_shapes(function, input1=x1, input2=x2)
+        _check.strict_rows(function, "target", y, shape[:features] + shape[features + 1 :])
     operands = {"input1": (x1, x1_weak), "input2": (x2, x2_weak)}
-    return request(VectorProblem(function, loss, operands, shape, reduction, settings, label=y))
+    last = features - len(shape)
+    return request(VectorProblem(function, loss, operands, shape, reduction, settings, label=y, axis=last))
 
 
 @documented
@@ -97,6 +124,9 @@ class CosineEmbeddingLoss(Loss):
         The cosine up to which vectors of target -1 cost nothing; in [-1, 1] to make sense, but not checked.
     {legacy}
     {reduction}
+    {feature_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -145,12 +175,14 @@ class CosineEmbeddingLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.margin = _check.number("CosineEmbeddingLoss", "margin", margin)
         self.reduction = _check.reduction("CosineEmbeddingLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("CosineEmbeddingLoss", policy, ("axis",))
 
     def __call__(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction, **options)
+        return cosine_embedding_loss(input1, input2, target, self.margin, reduction=self.reduction, **{**self.policy, **options})
 
 
 # ---- triplets ----
@@ -172,6 +204,7 @@ class DistanceProblem:
     margin: float
     reduction: str
     settings: Settings
+    mask: Array | None = field(init=False)
 
     PAIRS = (("anchor", "positive"), ("anchor", "negative"), ("positive", "negative"))
 
@@ -180,22 +213,33 @@ class DistanceProblem:
         shape = _check.broadcast_shape(self.function, **{name: array for name, (array, _) in named.items()})
         core = "triplet_margin_of_swapped_distances" if len(named) == 3 else "triplet_margin_of_distances"
         self.outer = ElementwiseProblem(self.function, core, named, shape, self.reduction, self.settings, parameters=[self.margin])
+        self.mask = self.settings.spread("mask", shape)
 
     def value(self) -> Any:
         return self.outer.value()
+
+    def grad_hess(self, argnums: object, out: object) -> Any:
+        _check.no_hessian(self.function)
+
+    def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
+        return _check.argument_numbers(self.function, argnums, VECTORS, {})
 
     def feed(self, stream: Stream) -> None:
         self.outer.feed(stream)
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
-        names, several = _check.argument_numbers(self.function, argnums, VECTORS, {})
+        names, several = self._wanted(argnums)
+        given = _outputs.several(self.function, self.settings.out, names, several)
+        self.outer.settings = replace(self.settings, out=None)
         value, slopes = self.outer.value_and_grad(tuple(self.outer.operands), grad_output)
-        ordered = tuple(_array.unboxed(self._gradient(name, slopes)) for name in names)
+        ordered = tuple(_array.unboxed(self._gradient(name, slopes, given[name])) for name in names)
         return value, ordered if several else ordered[0]
 
-    def _gradient(self, name: str, slopes: tuple[Any, ...]) -> Array:
+    def _gradient(self, name: str, slopes: tuple[Any, ...], given: object) -> Array:
         array, weak = self.operands[name]
-        grad = np.empty(array.shape, _array.gradient_dtype(array, weak, self.outer.dtype))
+        dtype = self.settings.gradient_dtype(array, weak, self.outer.dtype)
+        read = tuple(part for parts in self.distances for part in parts if part is not None)
+        grad, finished = _outputs.target(self.function, "out", given, array.shape, dtype, read)
         weights: list[Array] = []
         parts: list[Array] = []
         for pair, slope, distance in zip(self.PAIRS, slopes, self.distances, strict=False):
@@ -203,7 +247,7 @@ class DistanceProblem:
                 continue
             part = _check.derivative_of_distance(self.function, distance[1 + pair.index(name)])
             factor = np.asarray(slope)
-            parts.append(part)
+            parts.append(self._unmasked(part, distance[0]))
             weights.append(factor.reshape(factor.shape + (1,) * (part.ndim - factor.ndim)))
         if any(np.broadcast_shapes(w.shape, p.shape) != array.shape for w, p in zip(weights, parts, strict=True)):
             # Each part is summed over what the vector was broadcast to within its own pair.
@@ -212,7 +256,24 @@ class DistanceProblem:
         _core.weighted_sum(
             tuple(np.broadcast_to(w, array.shape) for w in weights), tuple(np.broadcast_to(p, array.shape) for p in parts), grad
         )
-        return grad
+        return finished()
+
+    def _unmasked(self, part: Array, distance: Array) -> Array:
+        """Derivatives of distances, 0 under the mask: what these hold may be NaN, which times a slope of 0 is not 0."""
+        if self.mask is None:
+            return part
+        kept = self.mask.astype(bool)
+        if distance.shape != kept.shape:
+            # A distance that several rows share counts where one of them does.
+            kept = _any_of(kept, distance.shape)
+        return np.where(kept.reshape(kept.shape + (1,) * (part.ndim - kept.ndim)), part, part.dtype.type(0))
+
+
+def _any_of(kept: Array, shape: tuple[int, ...]) -> Array:
+    """Whether any is True of what a smaller shape is broadcast to."""
+    leading = kept.ndim - len(shape)
+    shared = (*range(leading), *(leading + d for d, n in enumerate(shape) if n == 1))
+    return np.asarray(kept.any(axis=shared)).reshape(shape)
 
 
 def _weighted(weight: Array, part: Array, shape: tuple[int, ...]) -> Array:
@@ -231,24 +292,41 @@ def _vectors(function: str, anchor: ArrayLike, positive: ArrayLike, negative: Ar
     return operands
 
 
-def _triplet(function: str, operands: dict[str, tuple[Array, bool]], loss: VectorLoss, reduction: str, settings: Settings) -> Any:
+def _features(function: str, operands: dict[str, tuple[Array, bool]], axis: int | None, settings: Settings) -> int:
+    """The axis of the features, counted from the end; and whether the shapes will do."""
+    arrays = {name: array for name, (array, _) in operands.items()}
+    if not settings.broadcast:
+        _check.strict_shapes(function, **arrays)
+    ndim = max(arrays["anchor"].ndim, 1)
+    return _check.class_axis(function, "axis", -1 if axis is None else axis, ndim) - ndim
+
+
+def _triplet(
+    function: str,
+    operands: dict[str, tuple[Array, bool]],
+    loss: VectorLoss,
+    reduction: str,
+    settings: Settings,
+    axis: int,
+) -> Any:
     """The problem of a distance that the core knows."""
     arrays = {name: array for name, (array, _) in operands.items()}
     shape = _check.broadcast_shape(function, **arrays) or (1,)
-    widths = {array.shape[-1:] for array in arrays.values()}
-    if len(widths) > 1 and sum(array.shape[-1] != 1 for array in arrays.values()) == 1:
+    narrow = sum(array.shape[axis] == 1 for array in arrays.values()) if arrays["anchor"].ndim else 0
+    if loss.family == "p_norm" and narrow == 2 and shape[axis] != 1:
         # Two vectors of one feature: their own distance is over that one, whatever the third is broadcast against.
-        inner = VectorLoss("distance", loss.family, p=loss.p, eps=loss.eps)
+        inner = VectorLoss("distance", p=loss.p, eps=loss.eps)
 
         def distance(x: Array, y: Array) -> tuple[Array, Array, Array]:
-            pair = {"x1": (x, False), "x2": (y, False)}
             both = np.broadcast_shapes(x.shape, y.shape)
-            whole = {name: (np.broadcast_to(array, both), weak) for name, (array, weak) in pair.items()}
-            d, (dx, dy) = VectorProblem(function, inner, whole, both, "none", settings).value_and_grad((0, 1), None)
+            pair = {name: (np.broadcast_to(array.astype(np.float64), both), False) for name, array in (("x1", x), ("x2", y))}
+            alone = Settings(function, settings.threads)
+            d, (dx, dy) = VectorProblem(function, inner, pair, both, "none", alone).value_and_grad((0, 1), None)
             return d, dx, dy
 
-        return _of_distances(function, operands, distance, loss.margin, loss.swap, reduction, settings)
-    return VectorProblem(function, loss, operands, shape, reduction, settings)
+        result = settings.result_dtype(*operands.values())
+        return _of_distances(function, operands, distance, loss.margin, loss.swap, reduction, settings, axis, result)
+    return VectorProblem(function, loss, operands, shape, reduction, settings, axis=axis)
 
 
 def _of_distances(
@@ -259,10 +337,19 @@ def _of_distances(
     swap: bool,
     reduction: str,
     settings: Settings,
-) -> DistanceProblem:
+    axis: int,
+    result: np.dtype[Any] | None = None,
+) -> DistanceProblem | MovedProblem:
+    """The problem of a distance that is computed here, of vectors whose features are moved to the last axis."""
+    ways: dict[str, Way] = {}
+    if axis != -1:
+        operands, ways = moved_last(operands, axis)
     pairs = DistanceProblem.PAIRS if swap else DistanceProblem.PAIRS[:2]
     found = tuple(_check.distance_and_slopes(function, distance(operands[x][0], operands[y][0])) for x, y in pairs)
-    return DistanceProblem(function, operands, found, margin, reduction, settings)
+    problem = DistanceProblem(function, operands, found, margin, reduction, settings)
+    if result is not None:
+        problem.outer.dtype = result  # whatever the distances are computed in
+    return MovedProblem(problem, ways) if ways else problem
 
 
 @overload
@@ -278,6 +365,23 @@ def triplet_margin_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def triplet_margin_loss(
+    anchor: ArrayLike,
+    positive: ArrayLike,
+    negative: ArrayLike,
+    margin: float,
+    p: float,
+    eps: float,
+    swap: bool,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -292,6 +396,8 @@ def triplet_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -306,9 +412,15 @@ def triplet_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Triplet margin loss. See `TripletMarginLoss`."""
+    if size_average is None and reduce is None and axis is None and not options:
+        plain = _core.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
+        if plain is not None:
+            return plain
     function = "triplet_margin_loss"
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
@@ -319,7 +431,9 @@ def triplet_margin_loss(
         eps=_check.number(function, "eps", eps),
         swap=bool(swap),
     )
-    return request(_triplet(function, _vectors(function, anchor, positive, negative), loss, reduction, settings))
+    operands = _vectors(function, anchor, positive, negative)
+    features = _features(function, operands, axis, settings)
+    return request(_triplet(function, operands, loss, reduction, settings, features))
 
 
 @documented
@@ -341,6 +455,9 @@ class TripletMarginLoss(Loss):
         Takes the nearer of d(anchor, negative) and d(positive, negative) (Balntas et al., section 3.3).
     {legacy}
     {reduction}
+    {feature_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -395,16 +512,26 @@ class TripletMarginLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.margin = _check.positive_margin("TripletMarginLoss", margin)
         self.p = _check.number("TripletMarginLoss", "p", p)
         self.eps = _check.number("TripletMarginLoss", "eps", eps)
         self.swap = bool(swap)
         self.reduction = _check.reduction("TripletMarginLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("TripletMarginLoss", policy, ("axis",))
 
     def __call__(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, **options: Any) -> Any:
         return triplet_margin_loss(
-            anchor, positive, negative, self.margin, self.p, self.eps, self.swap, reduction=self.reduction, **options
+            anchor,
+            positive,
+            negative,
+            self.margin,
+            self.p,
+            self.eps,
+            self.swap,
+            reduction=self.reduction,
+            **{**self.policy, **options},
         )
 
 
@@ -428,6 +555,7 @@ def triplet_margin_with_distance_loss(
     margin: float = 1.0,
     swap: bool = False,
     reduction: Literal["none"],
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -440,6 +568,7 @@ def triplet_margin_with_distance_loss(
     margin: float = 1.0,
     swap: bool = False,
     reduction: str = "mean",
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -452,6 +581,7 @@ def triplet_margin_with_distance_loss(
     margin: float = 1.0,
     swap: bool = False,
     reduction: str = "mean",
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Triplet margin loss with any distance. See `TripletMarginWithDistanceLoss`."""
@@ -461,11 +591,12 @@ def triplet_margin_with_distance_loss(
     margin = _check.positive_margin(function, margin)
     distance = _check.distance_function(function, distance_function, tuple(DISTANCES))
     operands = _vectors(function, anchor, positive, negative)
+    features = _features(function, operands, axis, settings)
     if callable(distance):
-        return request(_of_distances(function, operands, distance, margin, bool(swap), reduction, settings))
+        return request(_of_distances(function, operands, distance, margin, bool(swap), reduction, settings, features))
     named = DISTANCES[distance]
     loss = VectorLoss("triplet", named.family, margin, named.p, named.eps, bool(swap))
-    return request(_triplet(function, operands, loss, reduction, settings))
+    return request(_triplet(function, operands, loss, reduction, settings, features))
 
 
 @documented
@@ -485,6 +616,9 @@ class TripletMarginWithDistanceLoss(Loss):
     swap : bool, default False
         Takes the nearer of d(anchor, negative) and d(positive, negative).
     {reduction}
+    {feature_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -519,7 +653,7 @@ class TripletMarginWithDistanceLoss(Loss):
     >>> import numpy as np, ndloss as nl
     >>> a, p, n = np.array([[1.0, 2.0]]), np.array([[1.5, 2.0]]), np.array([[1.0, 2.25]])
     >>> print(nl.TripletMarginWithDistanceLoss(distance_function="cosine")(a, p, n).round(6))
-    1.014775
+    1.015099
     >>> def squared(x, y):
     ...     d = x - y
     ...     return (d * d).sum(-1), 2 * d, -2 * d
@@ -537,6 +671,7 @@ class TripletMarginWithDistanceLoss(Loss):
         margin: float = 1.0,
         swap: bool = False,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         name = "TripletMarginWithDistanceLoss"
         _check.distance_function(name, distance_function, tuple(DISTANCES))
@@ -544,6 +679,7 @@ class TripletMarginWithDistanceLoss(Loss):
         self.margin = _check.positive_margin(name, margin)
         self.swap = bool(swap)
         self.reduction = _check.reduction(name, reduction, elementwise_mean=False)
+        self.policy = _options.policy("TripletMarginWithDistanceLoss", policy, ("axis",))
 
     def __call__(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, **options: Any) -> Any:
         return triplet_margin_with_distance_loss(
@@ -554,5 +690,5 @@ class TripletMarginWithDistanceLoss(Loss):
             margin=self.margin,
             swap=self.swap,
             reduction=self.reduction,
-            **options,
+            **{**self.policy, **options},
         )

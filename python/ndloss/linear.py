@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ndloss import _array, _check
+from ndloss import _array, _check, _options
 from ndloss._doc import documented
 from ndloss._linear import CHUNK_BYTES, FUNCTION, LinearProblem, named
 from ndloss._loss import Loss, differentiable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Unpack
 
-    from ndloss._typing import Array, ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import Array, ArrayLike, Choices, FloatArray, FloatScalar, LossOptions
 
 __all__ = [
     "LinearCrossEntropyLoss",
@@ -188,6 +188,8 @@ class LinearCrossEntropyLoss(Loss):
         The size of a chunk: at most 64 MiB by default.
     rng : numpy.random.Generator or int, optional
         Draws the parameters as torch.nn.Linear does, evenly within 1 / sqrt(in_features) of 0; a number seeds one.
+    {choices}
+    {options}
 
     Attributes
     ----------
@@ -269,6 +271,7 @@ class LinearCrossEntropyLoss(Loss):
         label_smoothing: float = 0.0,
         options: LinearCrossEntropyOptions | None = None,
         rng: np.random.Generator | int | None = None,
+        **policy: Unpack[Choices],
     ) -> None:
         name = type(self).__name__
         _check.cpu(name, device)
@@ -281,6 +284,7 @@ class LinearCrossEntropyLoss(Loss):
         self.ignore_index = None if ignore_index is None else _check.ignore_index(name, ignore_index)
         self.label_smoothing = _check.label_smoothing(name, label_smoothing)
         self.options = _check.instance(name, "options", options, LinearCrossEntropyOptions)
+        self.policy = _options.policy(name, policy)
         kind = _check.floating(name, "dtype", _array.FLOAT32 if dtype is None else dtype)
         columns = self.num_classes * prod(self.out_features)
         within = 1.0 / features**0.5 if features else 0.0
@@ -313,7 +317,7 @@ class LinearCrossEntropyLoss(Loss):
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
             options=self.options,
-            **call,
+            **{**self.policy, **call},
         )
 
     def value_and_grad(self, *operands: Any, argnums: object = 0, grad_output: Any = None, **call: Any) -> Any:
@@ -343,4 +347,5 @@ class LinearCrossEntropyLoss(Loss):
                 ("options", self.options),
             )
         )
+        shown += f", {self._described()}" if self.policy else ""
         return f"{type(self).__name__}(\n  {shown}\n  (linear): {self.linear!r}\n)"

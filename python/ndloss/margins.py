@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
@@ -13,7 +13,7 @@ from ndloss._rowwise import RowProblem
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, RowPolicy
 
 __all__ = [
     "MultiLabelMarginLoss",
@@ -37,6 +37,21 @@ def multi_margin_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def multi_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    p: int,
+    margin: float,
+    weight: ArrayLike | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -49,6 +64,8 @@ def multi_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -61,10 +78,12 @@ def multi_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Multi-class margin loss of class scores. See `MultiMarginLoss`."""
-    if weight is None and size_average is None and reduce is None and not options:
+    if weight is None and size_average is None and reduce is None and axis is None and not options:
         plain = _core.multi_margin_loss(input, target, p, margin, reduction)
         if plain is not None:
             return plain
@@ -76,11 +95,13 @@ def multi_margin_loss(
     x, x_weak = _array.as_array(function, "input", input)
     y, _ = _array.as_array(function, "target", target)
     weights = _check.margin_weight(function, _array.optional(function, "weight", weight))
-    _check.margin_rows(function, x)
-    _check.margin_labels(function, x, y)
-    axis = 1 if x.ndim > 1 else 0
+    classes = _check.row_axis(function, axis, x)
+    _check.margin_rows(function, x, classes)
+    _check.margin_labels(function, x, y, classes)
     return request(
-        RowProblem(function, (x, x_weak), axis, reduction, settings, labels=y, weight=weights, p=power, margin=width, shape=y.shape)
+        RowProblem(
+            function, (x, x_weak), classes, reduction, settings, labels=y, weight=weights, p=power, margin=width, shape=y.shape
+        )
     )
 
 
@@ -99,6 +120,9 @@ class MultiMarginLoss(Loss):
     {class_weight}
     {legacy}
     {reduction}
+    {class_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -139,7 +163,7 @@ class MultiMarginLoss(Loss):
     >>> nl.MultiMarginLoss(reduction="none")(x, np.array([3, 0]))
     array([0.325, 0.7  ], dtype=float32)
     >>> print(nl.MultiMarginLoss(p=2, margin=0.5)(x, np.array([3, 0])))
-    0.18250002
+    0.114999995
     """
 
     _parameters = ("p", "margin", "weight", "reduction")
@@ -152,15 +176,19 @@ class MultiMarginLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         name = "MultiMarginLoss"
         self.p = _check.hinge_power(name, p)
         self.margin = _check.number(name, "margin", margin)
         self.weight = _check.margin_weight(name, _array.optional(name, "weight", weight))
         self.reduction = _check.reduction(name, _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("MultiMarginLoss", policy, ("axis",))
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return multi_margin_loss(input, target, self.p, self.margin, self.weight, None, None, self.reduction, **options)
+        return multi_margin_loss(
+            input, target, self.p, self.margin, self.weight, None, None, self.reduction, **{**self.policy, **options}
+        )
 
 
 # ---- several targets per row ----
@@ -174,6 +202,18 @@ def multilabel_margin_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    axis: int | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def multilabel_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -183,6 +223,8 @@ def multilabel_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -192,10 +234,12 @@ def multilabel_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    axis: int | None = None,
     **options: Any,
 ) -> Any:
     """Multi-label margin loss of class scores. See `MultiLabelMarginLoss`."""
-    if size_average is None and reduce is None and not options:
+    if size_average is None and reduce is None and axis is None and not options:
         plain = _core.multilabel_margin_loss(input, target, reduction)
         if plain is not None:
             return plain
@@ -204,10 +248,10 @@ def multilabel_margin_loss(
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     x, x_weak = _array.as_array(function, "input", input)
     y, _ = _array.as_array(function, "target", target)
-    _check.margin_rows(function, x)
+    classes = _check.row_axis(function, axis, x)
+    _check.margin_rows(function, x, classes)
     _check.margin_label_sets(function, x, y)
-    axis = 1 if x.ndim > 1 else 0
-    return request(RowProblem(function, (x, x_weak), axis, reduction, settings, label_sets=y))
+    return request(RowProblem(function, (x, x_weak), classes, reduction, settings, label_sets=y))
 
 
 @documented
@@ -220,6 +264,9 @@ class MultiLabelMarginLoss(Loss):
     ----------
     {legacy}
     {reduction}
+    {class_axis}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -268,8 +315,10 @@ class MultiLabelMarginLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[RowPolicy],
     ) -> None:
         self.reduction = _check.reduction("MultiLabelMarginLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("MultiLabelMarginLoss", policy, ("axis",))
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return multilabel_margin_loss(input, target, None, None, self.reduction, **options)
+        return multilabel_margin_loss(input, target, None, None, self.reduction, **{**self.policy, **options})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _check, _core
+from ndloss import _check, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem, broadcast_operands
 from ndloss._loss import Loss, differentiable
@@ -13,7 +13,7 @@ from ndloss._options import loss_options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
 
 __all__ = ["HingeEmbeddingLoss", "MarginRankingLoss", "hinge_embedding_loss", "margin_ranking_loss"]
 
@@ -30,6 +30,17 @@ def margin_ranking_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def margin_ranking_loss(
+    input1: ArrayLike,
+    input2: ArrayLike,
+    target: ArrayLike,
+    margin: float,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
@@ -65,7 +76,10 @@ def margin_ranking_loss(
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     operands, shape = broadcast_operands(function, input1=input1, input2=input2, target=target)
-    _check.same_ndim(function, **{name: array for name, (array, _) in operands.items()})
+    arrays = {name: array for name, (array, _) in operands.items()}
+    _check.same_ndim(function, **arrays)
+    if not settings.broadcast:
+        _check.strict_shapes(function, **arrays)
     return request(ElementwiseProblem(function, function, operands, shape, reduction, settings, [wanted]))
 
 
@@ -81,6 +95,8 @@ class MarginRankingLoss(Loss):
         By how much the one score should be higher.
     {legacy}
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -127,12 +143,14 @@ class MarginRankingLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        **policy: Unpack[Policy],
     ) -> None:
         self.margin = _check.number("MarginRankingLoss", "margin", margin)
         self.reduction = _check.reduction("MarginRankingLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("MarginRankingLoss", policy)
 
     def __call__(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction, **options)
+        return margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction, **{**self.policy, **options})
 
 
 # ---- hinge embedding ----
@@ -147,6 +165,19 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     *,
     reduction: Literal["none"],
+    ignore_index: float | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def hinge_embedding_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    margin: float,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: Literal["none"],
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatArray: ...
 @overload
@@ -157,6 +188,8 @@ def hinge_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -167,18 +200,22 @@ def hinge_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    ignore_index: float | None = None,
     **options: Any,
 ) -> Any:
     """Hinge loss of distances within pairs. See `HingeEmbeddingLoss`."""
     function = "hinge_embedding_loss"
     wanted = _check.number(function, "margin", margin)
-    if size_average is None and reduce is None and not options:
+    if size_average is None and reduce is None and ignore_index is None and not options:
         plain = _core.hinge_embedding_loss(input, target, reduction, wanted)
         if plain is not None:
             return plain
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     operands, shape = broadcast_operands(function, input=input, target=target)
+    if not settings.broadcast:
+        _check.strict_shapes(function, **{name: array for name, (array, _) in operands.items()})
     target_operand = operands.pop("target")
     problem = ElementwiseProblem(
         function,
@@ -189,6 +226,7 @@ def hinge_embedding_loss(
         settings,
         [wanted],
         typed_constants={"target": target_operand},
+        ignore_value=_check.ignore_value(function, ignore_index),
     )
     return request(problem)
 
@@ -205,6 +243,9 @@ class HingeEmbeddingLoss(Loss):
         How far apart a pair that does not belong together should be.
     {legacy}
     {reduction}
+    {ignored_target}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -243,7 +284,7 @@ class HingeEmbeddingLoss(Loss):
     array([0.5, 0. , 2. , 0.5, 1. ], dtype=float32)
     """
 
-    _parameters = ("margin", "reduction")
+    _parameters = ("margin", "reduction", "ignore_index")
 
     def __init__(
         self,
@@ -251,9 +292,16 @@ class HingeEmbeddingLoss(Loss):
         size_average: bool | None = None,
         reduce: bool | None = None,
         reduction: str = "mean",
+        *,
+        ignore_index: float | None = None,
+        **policy: Unpack[Policy],
     ) -> None:
         self.margin = _check.number("HingeEmbeddingLoss", "margin", margin)
         self.reduction = _check.reduction("HingeEmbeddingLoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.ignore_index = _check.ignore_value("HingeEmbeddingLoss", ignore_index)
+        self.policy = _options.policy("HingeEmbeddingLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return hinge_embedding_loss(input, target, self.margin, reduction=self.reduction, **options)
+        return hinge_embedding_loss(
+            input, target, self.margin, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem, broadcast_operands
 from ndloss._loss import Loss, differentiable
@@ -13,7 +13,7 @@ from ndloss._options import loss_options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
 
 __all__ = [
     "HuberLoss",
@@ -45,6 +45,8 @@ def _regress(
     operands, shape = broadcast_operands(function, input=input, target=target)
     x, y = operands["input"][0], operands["target"][0]
     if x.shape != y.shape:
+        if not settings.broadcast:
+            _check.strict_shapes(function, input=x, target=y)
         _check.warn(
             f"Using a target size ({y.shape}) that is different to the input size ({x.shape}). This will likely lead to "
             f"incorrect results due to broadcasting. Please ensure they have the same size.",
@@ -78,6 +80,16 @@ def l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def l1_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     weight: ArrayLike | None = None,
     **options: Unpack[LossOptions],
@@ -121,6 +133,8 @@ class L1Loss(Loss):
     ----------
     {legacy}
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -162,11 +176,18 @@ class L1Loss(Loss):
 
     _parameters = ("reduction",)
 
-    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        **policy: Unpack[Policy],
+    ) -> None:
         self.reduction = _check.reduction("L1Loss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("L1Loss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return l1_loss(input, target, reduction=self.reduction, **options)
+        return l1_loss(input, target, reduction=self.reduction, **{**self.policy, **options})
 
 
 # ---- mean squared error ----
@@ -179,6 +200,16 @@ def mse_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    weight: ArrayLike | None = None,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def mse_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     weight: ArrayLike | None = None,
     **options: Unpack[LossOptions],
@@ -222,6 +253,8 @@ class MSELoss(Loss):
     ----------
     {legacy}
     {reduction}
+    {policy}
+    {options}
 
     Shape
     -----
@@ -263,11 +296,18 @@ class MSELoss(Loss):
 
     _parameters = ("reduction",)
 
-    def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        **policy: Unpack[Policy],
+    ) -> None:
         self.reduction = _check.reduction("MSELoss", _check.legacy_reduction(size_average, reduce, reduction))
+        self.policy = _options.policy("MSELoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return mse_loss(input, target, reduction=self.reduction, **options)
+        return mse_loss(input, target, reduction=self.reduction, **{**self.policy, **options})
 
 
 # ---- smooth absolute error ----
@@ -280,6 +320,16 @@ def smooth_l1_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     *,
+    reduction: Literal["none"],
+    beta: float = 1.0,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def smooth_l1_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None,
+    reduce: bool | None,
     reduction: Literal["none"],
     beta: float = 1.0,
     **options: Unpack[LossOptions],
@@ -326,6 +376,8 @@ class SmoothL1Loss(Loss):
     {reduction}
     beta : float, default 1.0
         Where the parabola ends, at least 0. With 0 this is `L1Loss`; with infinity it is 0.
+    {policy}
+    {options}
 
     Shape
     -----
@@ -370,12 +422,14 @@ class SmoothL1Loss(Loss):
         reduce: bool | None = None,
         reduction: str = "mean",
         beta: float = 1.0,
+        **policy: Unpack[Policy],
     ) -> None:
         self.reduction = _check.reduction("SmoothL1Loss", _check.legacy_reduction(size_average, reduce, reduction))
         self.beta = _check.at_least_zero("SmoothL1Loss", "beta", beta)
+        self.policy = _options.policy("SmoothL1Loss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta, **options)
+        return smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta, **{**self.policy, **options})
 
 
 # ---- Huber ----
@@ -428,6 +482,8 @@ class HuberLoss(Loss):
     {reduction}
     delta : float, default 1.0
         Where the loss becomes linear, above 0; infinity gives half the squared error.
+    {policy}
+    {options}
 
     Shape
     -----
@@ -469,9 +525,15 @@ class HuberLoss(Loss):
 
     _parameters = ("reduction", "delta")
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+    def __init__(
+        self,
+        reduction: str = "mean",
+        delta: float = 1.0,
+        **policy: Unpack[Policy],
+    ) -> None:
         self.reduction = _check.reduction("HuberLoss", reduction)
         self.delta = _check.above_zero("HuberLoss", "delta", delta)
+        self.policy = _options.policy("HuberLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return huber_loss(input, target, reduction=self.reduction, delta=self.delta, **options)
+        return huber_loss(input, target, reduction=self.reduction, delta=self.delta, **{**self.policy, **options})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check
+import numpy as np
+
+from ndloss import _array, _check, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
@@ -13,7 +16,7 @@ from ndloss._sequence import SequenceProblem
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
 
 __all__ = [
     "CTCLoss",
@@ -32,6 +35,17 @@ def ctc_loss(
     target_lengths: ArrayLike,
     blank: int = 0,
     *,
+    reduction: Literal["none"],
+    zero_infinity: bool = False,
+    **options: Unpack[LossOptions],
+) -> FloatArray: ...
+@overload
+def ctc_loss(
+    log_probs: ArrayLike,
+    targets: ArrayLike,
+    input_lengths: ArrayLike,
+    target_lengths: ArrayLike,
+    blank: int,
     reduction: Literal["none"],
     zero_infinity: bool = False,
     **options: Unpack[LossOptions],
@@ -73,10 +87,20 @@ def ctc_loss(
     if not 0 <= blank < classes:
         raise ValueError(f"{function}: blank is {blank}, outside [0, {classes}) (blank must be in label range)")
     y, _ = _array.as_array(function, "targets", targets)
-    inputs = _check.lengths(function, "input_lengths", input_lengths, samples, frames)
-    labels = _check.lengths(function, "target_lengths", target_lengths, samples, None)
-    y = _check.transcripts(function, y, labels)
-    return request(SequenceProblem(function, (x, x_weak), y, inputs, labels, blank, bool(zero_infinity), reduction, settings))
+    mask = settings.spread("mask", x.shape[1:-1])
+    kept = None if mask is None else mask.astype(bool).ravel().tolist()
+    inputs = _check.lengths(function, "input_lengths", input_lengths, samples, frames, kept)
+    # Lengths say where the labels of later samples are, if these stand one after the other.
+    labels = _check.lengths(function, "target_lengths", target_lengths, samples, None, kept if y.ndim == 2 else None)
+    y = _check.transcripts(function, y, labels, kept)
+    places = [0, *accumulate(labels)]
+    if kept is not None:
+        if y.ndim == 1:
+            y = y[np.repeat(kept, labels)]
+        inputs, labels = ([n if keep else 0 for n, keep in zip(those, kept, strict=True)] for those in (inputs, labels))
+    return request(
+        SequenceProblem(function, (x, x_weak), y, inputs, labels, blank, bool(zero_infinity), reduction, settings, places)
+    )
 
 
 @documented
@@ -94,6 +118,8 @@ class CTCLoss(Loss):
         'mean' divides the loss of each sample by the number of its labels, or 1, and averages over the samples.
     zero_infinity : bool, default False
         Makes the loss and the gradient of a sample without an alignment 0 in place of infinity and NaN.
+    {policy}
+    {options}
 
     Shape
     -----
@@ -142,15 +168,22 @@ class CTCLoss(Loss):
     0.2876821
     >>> value, grad = nl.CTCLoss().value_and_grad(log_probs, [[1, 1]], [3], [2])
     >>> print(value, grad[:, 0].tolist())
-    1.0397208 [[0.5, -0.5], [-0.5, 0.5], [0.5, -0.5]]
+    1.0397208 [[0.25, -0.25], [-0.25, 0.25], [0.25, -0.25]]
     """
 
     _parameters = ("blank", "reduction", "zero_infinity")
 
-    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+    def __init__(
+        self,
+        blank: int = 0,
+        reduction: str = "mean",
+        zero_infinity: bool = False,
+        **policy: Unpack[Policy],
+    ) -> None:
         self.blank = _check.integer("CTCLoss", "blank", blank)
         self.reduction = _check.reduction("CTCLoss", reduction)
         self.zero_infinity = bool(zero_infinity)
+        self.policy = _options.policy("CTCLoss", policy)
 
     def __call__(
         self,
@@ -161,5 +194,12 @@ class CTCLoss(Loss):
         **options: Any,
     ) -> Any:
         return ctc_loss(
-            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity, **options
+            log_probs,
+            targets,
+            input_lengths,
+            target_lengths,
+            self.blank,
+            self.reduction,
+            self.zero_infinity,
+            **{**self.policy, **options},
         )

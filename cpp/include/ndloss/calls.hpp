@@ -66,6 +66,10 @@ struct ElementwiseCall {
   ErasedLoss loss;
   const ArrayView* operands[max_operands] = {};  // loss.operands of them, all of one shape
   const ArrayView* weight = nullptr;             // of that shape
+  const ArrayView* sample_weight = nullptr;      // of that shape: multiplies the loss and its part of the divisor
+  const ArrayView* mask = nullptr;               // of that shape: where it is 0 an element takes no part
+  bool ignores = false;                          // nor where operand 1 is ignore_value
+  double ignore_value = 0;
   DType compute = DType::float32;                // float32 or float64
   std::int64_t begin = 0;
   std::int64_t end = -1;          // -1: to the last
@@ -81,7 +85,8 @@ struct ElementwiseGradients {
   double scale = 1;
   const ArrayView* upstream = nullptr;  // of the operands' shape
   Output grads[max_operands];
-  Output value;  // the unreduced loss, if wanted too
+  Output curvatures[max_operands];  // second derivatives, times weight and scale
+  Output value;                     // the unreduced loss, if wanted too
 };
 
 /// Σ of the loss; the first bad value is reported in the result.
@@ -129,6 +134,8 @@ struct RowCall {
   const ArrayView* labels = nullptr;         // shape of input without the axis
   const ArrayView* probabilities = nullptr;  // shape of input
   const ArrayView* label_sets = nullptr;     // shape of input: class indices, padded with -1
+  const ArrayView* sample_weight = nullptr;  // shape of the labels: multiplies a row's loss and its part of the divisor
+  const ArrayView* mask = nullptr;           // shape of the labels, integers: where it is 0 a row takes no part at all
   std::span<const double> weight;            // one per class, or none
   std::int64_t ignore_index = -100;
   double label_smoothing = 0;
@@ -140,16 +147,20 @@ struct RowCall {
   Accumulator initial;  // what the blocks are added to, one by one
   int threads = 0;
   Interrupt interrupt;
+
+  /// Whether rows count differently.
+  [[nodiscard]] bool selects() const { return sample_weight != nullptr || mask != nullptr; }
 };
 
-/// Gradients have the input's shape, C-contiguous. A row's is its derivative times upstream and scale. The input's may be
-/// written where the input stands, if it is contiguous and of its type and no other gradient is wanted.
+/// Gradients have the input's shape, C-contiguous. A row's is its derivative times upstream and scale. Each may be written
+/// where an operand of its shape and type stands, if that is C-contiguous too.
 struct RowGradients {
   double scale = 1;
   const ArrayView* upstream = nullptr;  // shape of input without the axis
   Output input;
-  Output target;  // probabilities only
-  Output weight;  // probabilities only; of the input's shape, to be summed over the rows
+  Output target;     // probabilities only
+  Output weight;     // probabilities only; of the input's shape, to be summed over the rows
+  Output curvature;  // the second derivative for the input, times the same; only beside its gradient
   Output value;
 };
 

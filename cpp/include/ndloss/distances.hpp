@@ -184,7 +184,7 @@ struct CosineDistance : Cosine {
 
 /// The cosine of the embedding loss: squared norms have 1e-12 added. A vector of zeros has cosine 0 and a huge gradient.
 struct EmbeddingCosine : Cosine {
-  static constexpr double added = 1e-12;
+  static constexpr double added = 1e-12F;  // torch: a float in both dtypes
 
   NDLOSS_INLINE double value(const FeatureTerms<3>& sum, double /*reference*/) const {
     return sum.term[0] / (__builtin_sqrt(sum.term[1] + added) * __builtin_sqrt(sum.term[2] + added));

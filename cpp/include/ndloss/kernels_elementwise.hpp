@@ -26,6 +26,7 @@ struct ElementwiseBlock {
   T scale;  // multiplies the gradient
   T* value;
   T* grad[max_operands];
+  T* curvature[max_operands];
   std::ptrdiff_t size;
 };
 
@@ -40,17 +41,18 @@ struct BlockResult {
 template <class T>
 struct ElementwiseKernels {
   using Kernel = BlockResult (*)(const void* loss, const ElementwiseBlock<T>& block);
-  Kernel sum;        // Σ value
-  Kernel map;        // value
-  Kernel gradient;   // Σ value; d value / d operand 0, times scale
-  Kernel gradients;  // the same for every differentiable operand
+  Kernel sum;         // Σ value
+  Kernel map;         // value
+  Kernel gradient;    // Σ value; d value / d operand 0, times scale
+  Kernel gradients;   // the same for every differentiable operand
+  Kernel curvatures;  // these, and the second derivatives, times scale too
 };
 
 namespace NDLOSS_ISA {
 namespace {
 
 /// What a pass stores of every element, as flags. A loss that folds has no value while it is summed, but its two parts.
-enum Stores : unsigned { whole_value = 1, folded_value = 2, first_gradient = 4, all_gradients = 8 };
+enum Stores : unsigned { whole_value = 1, folded_value = 2, first_gradient = 4, all_gradients = 8, all_curvatures = 16 };
 
 /// Elements between two visits to the doubles: a run of each lane.
 inline constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
@@ -99,6 +101,11 @@ NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& bl
       block.grad[k][i] = term.grad[k] * block.scale;
     }
   }
+  if constexpr ((S & all_curvatures) != 0) {
+    for (int k = 0; k < L::inputs; ++k) {
+      block.curvature[k][i] = term.curvature[k] * block.scale;
+    }
+  }
   return checked<L> ? static_cast<std::uint32_t>(!valid_at<L>(block, i, operands)) : 0;
 }
 
@@ -137,7 +144,7 @@ template <unsigned S, class L, class T>
 /// Up to `lanes` elements copied out, so that the last group of a block runs through the same loop as every other.
 template <unsigned S, class L, class T>
 struct Remainder {
-  T storage[(L::operands + L::inputs) * lanes];
+  T storage[(L::operands + 2 * L::inputs) * lanes];
   ElementwiseBlock<T> block;
 
   NDLOSS_INLINE Remainder(const ElementwiseBlock<T>& whole, std::ptrdiff_t first, int count) : block(whole) {
@@ -151,6 +158,7 @@ struct Remainder {
     }
     for (int k = 0; k < L::inputs; ++k) {
       block.grad[k] = storage + used++ * lanes;
+      block.curvature[k] = storage + used++ * lanes;
     }
   }
 
@@ -159,6 +167,9 @@ struct Remainder {
     for (int k = 0; k < gradients; ++k) {
       for (int l = 0; l < count; ++l) {
         whole.grad[k][first + l] = block.grad[k][l];
+        if constexpr ((S & all_curvatures) != 0) {
+          whole.curvature[k][first + l] = block.curvature[k][l];
+        }
       }
     }
   }
@@ -205,16 +216,23 @@ template <class T>
   }
 }
 
+/// The first operand of element i outside its domain, -1 if there is none. The domains are read by constant positions: a
+/// loop over them would make their array a symbol of every ISA's object.
+template <class L, class T, std::size_t... K>
+NDLOSS_INLINE int bad_operand(const ElementwiseBlock<T>& block, std::ptrdiff_t i, std::index_sequence<K...>) {
+  int found = -1;
+  static_cast<void>(((!in_domain(L::domains[K], block.operand[K][i]) && (found = static_cast<int>(K), true)) || ...));
+  return found;
+}
+
 /// The first element of [begin, end) outside its operand's domain. Cold: runs only where the pass has seen one.
 template <class L, class T>
 [[gnu::cold, gnu::noinline]] BadValue find_bad(const ElementwiseBlock<T>& block, std::ptrdiff_t begin, std::ptrdiff_t end) {
   for (std::ptrdiff_t i = begin; i < end; ++i) {
-    for (int k = 0; k < L::operands; ++k) {
-      const T x = block.operand[k][i];
-      if (!in_domain(L::domains[k], x)) {
-        return {
-            .index = i, .value = std::bit_cast<std::uint64_t>(static_cast<double>(x)), .operand = static_cast<std::int8_t>(k)};
-      }
+    const int k = bad_operand<L>(block, i, std::make_index_sequence<L::operands>{});
+    if (k >= 0) {
+      const auto x = static_cast<double>(block.operand[k][i]);
+      return {.index = i, .value = std::bit_cast<std::uint64_t>(x), .operand = static_cast<std::int8_t>(k)};
     }
   }
   // Another thread has put it right meanwhile: report where it was.
@@ -313,6 +331,7 @@ inline constexpr ElementwiseKernels<T> elementwise_kernels = {
     .map = map_pass<L, T>,
     .gradient = sum_pass<L, summed<L> | first_gradient, T>,
     .gradients = sum_pass<L, summed<L> | (L::inputs > 1 ? all_gradients : first_gradient), T>,
+    .curvatures = sum_pass<L, summed<L> | (L::inputs > 1 ? all_gradients : first_gradient) | all_curvatures, T>,
 };
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include "ndloss/losses/gaussian_nll.hpp"
 #include "ndloss/losses/hinge_embedding.hpp"
 #include "ndloss/losses/huber.hpp"
+#include "ndloss/losses/identity.hpp"
 #include "ndloss/losses/kl_div.hpp"
 #include "ndloss/losses/l1.hpp"
 #include "ndloss/losses/margin_ranking.hpp"
@@ -54,6 +55,7 @@ using ElementwiseLosses = TypeList<L1Loss,                          //
                                    MarginRankingLoss,               //
                                    Sigmoid,                         //
                                    LogSigmoid,                      //
+                                   Identity,                        //
                                    TripletMarginOfDistances,        //
                                    TripletMarginOfSwappedDistances  //
                                    >;

@@ -1,7 +1,6 @@
 /// Cosine embedding loss.
 #pragma once
 
-#include "ndloss/distances.hpp"
 #include "ndloss/inline.hpp"
 #include "ndloss/math.hpp"
 

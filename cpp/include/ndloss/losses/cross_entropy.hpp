@@ -41,6 +41,12 @@ struct CrossEntropyLoss {
     const double complement = math::select(x == row.max, row.rest / (1.0 + row.rest), 1.0 - probability);
     return (coefficients - coefficient) * probability - coefficient * complement;
   }
+
+  /// d2 loss / dx_c^2. Only a dominant class has a P above 1/2: its 1 - P comes from `complement`, that of the maximum.
+  template <class V>
+  NDLOSS_INLINE static V curvature(V coefficients, V probability, V complement) {
+    return coefficients * probability * math::select(probability > V(0.5), complement, V(1) - probability);
+  }
 };
 
 }  // namespace ndloss

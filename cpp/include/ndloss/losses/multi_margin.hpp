@@ -16,12 +16,11 @@ struct MarginEdge {
   V tail;
 };
 
-/// One class against one target: loss, derivative for the class's score (its negative is the target's), second derivative.
+/// One class against one target: loss, and its derivative for the class's score (its negative is the target's).
 template <class V>
 struct HingeTerm {
   V value;
   V slope;
-  V curvature;
 };
 
 /// Every class but the target is to stay `margin` below it:
@@ -54,10 +53,16 @@ struct MultiMarginLoss {
     const bool violated = z > V(0);
     const V rise = math::select(violated, z, V(0));
     if constexpr (P == 1) {
-      return {rise, math::select(violated, V(1), V(0)), V(0)};
+      return {rise, math::select(violated, V(1), V(0))};
     } else {
-      return {rise * rise, V(2) * rise, math::select(violated, V(2), V(0))};
+      return {rise * rise, V(2) * rise};
     }
+  }
+
+  /// The second derivative of a squared hinge, from its slope.
+  template <class V>
+  NDLOSS_INLINE static V curvature(V slope) {
+    return math::select(slope > V(0), V(2), V(0));
   }
 
   /// The loss of a row, or its factor on slopes, from the sum over classes.

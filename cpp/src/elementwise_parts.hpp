@@ -1,0 +1,225 @@
+/// What the elementwise drivers are made of: a range cut into blocks, its operands, its factors, and where results go.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "blocks.hpp"
+#include "kernel_table.hpp"
+#include "layout.hpp"
+#include "ndloss/calls.hpp"
+
+namespace ndloss {
+
+/// Elements of a block; the grid is anchored at the call's first element.
+inline constexpr std::int64_t block_size = elementwise_block;
+
+/// Nanoseconds of one thread per element, roughly: what the threading threshold is judged by.
+inline constexpr double element_cost = 0.4;
+
+template <class T>
+const ElementwiseKernels<T>& kernels_of(const ErasedLoss& loss) {
+  if constexpr (sizeof(T) == 4) {
+    return loss.single != nullptr ? *loss.single : active_kernels().elementwise->single[loss.index];
+  } else {
+    return loss.twice != nullptr ? *loss.twice : active_kernels().elementwise->twice[loss.index];
+  }
+}
+
+struct Range {
+  std::int64_t begin;
+  std::int64_t end;
+
+  Range(std::int64_t from, std::int64_t to, std::int64_t size) : begin(from), end(to < 0 ? size : to) {}
+
+  [[nodiscard]] std::int64_t count() const { return end - begin; }
+  [[nodiscard]] std::int64_t blocks() const { return (count() + block_size - 1) / block_size; }
+  [[nodiscard]] std::int64_t at(std::int64_t block) const { return begin + block * block_size; }
+  [[nodiscard]] std::int64_t size_of(std::int64_t block) const { return std::min(block_size, end - at(block)); }
+  [[nodiscard]] int threads(int requested) const {
+    return threads_for(static_cast<std::int64_t>(static_cast<double>(count()) * element_cost), requested);
+  }
+};
+
+/// The factors of a block: what multiplies each loss, and what each adds to the divisor; null for ones.
+template <class T>
+struct BlockFactors {
+  const T* loss = nullptr;
+  const T* divisor = nullptr;
+};
+
+/// The arrays of a call, laid out together, and the scratch for those that have to be packed or guarded.
+///
+/// Where a mask or an ignored target leaves an element out, its operands are replaced by a number that every loss takes, and
+/// its factors by 0, so that what stands there is never read into a result.
+template <class T>
+class Operands {
+ public:
+  Operands(const ElementwiseCall& call, const ArrayView* upstream)
+      : call_(call), operands_(call.loss.operands), pack_(active_pack<T>()), weighting_(active_weight<T>()) {
+    const ArrayView* views[arrays] = {};
+    std::copy_n(call.operands, operands_, views);
+    views[weight_index] = call.weight;
+    views[sample_index] = call.sample_weight;
+    views[mask_index] = call.mask;
+    views[upstream_index] = upstream;
+    layout_ = lay_out(views, arrays, arrays_);
+    stride_ = std::min(block_size, (layout_.size + 63) / 64 * 64);
+    for (int k = 0; k < arrays; ++k) {
+      if (arrays_[k].data != nullptr && ((selects() && k < operands_) || !reads_in_place<T>(arrays_[k]))) {
+        slot_[k] = slots_++;
+      }
+    }
+    if (selects()) {
+      keep_slot_ = slots_++;
+    }
+    if (weighs()) {
+      loss_slot_ = slots_++;
+      divisor_slot_ = slots_++;
+    }
+  }
+
+  [[nodiscard]] std::int64_t size() const { return layout_.size; }
+
+  /// Numbers of scratch that a thread needs, and how far apart its blocks of them stand.
+  [[nodiscard]] std::int64_t scratch() const { return slots_ * stride_; }
+  [[nodiscard]] std::int64_t stride() const { return stride_; }
+
+  /// Whether some elements may take no part.
+  [[nodiscard]] bool selects() const { return call_.mask != nullptr || call_.ignores; }
+
+  /// Whether elements differ in what they count.
+  [[nodiscard]] bool weighs() const { return call_.weight != nullptr || call_.sample_weight != nullptr || selects(); }
+
+  /// Points a block at elements [begin, begin + count).
+  void point(ElementwiseBlock<T>& block, std::int64_t begin, std::int64_t count, T* numbers) const {
+    block.size = count;
+    for (int k = 0; k < operands_; ++k) {
+      block.operand[k] = read(k, begin, count, numbers);
+    }
+    if (!selects()) {
+      return;
+    }
+    T* keep = numbers + keep_slot_ * stride_;
+    if (call_.mask != nullptr) {
+      const T* mask = read(mask_index, begin, count, numbers);
+      std::copy_n(mask, count, keep);
+    } else {
+      std::fill_n(keep, count, T(1));
+    }
+    weighting_.choose(keep, call_.ignores ? block.operand[1] : nullptr, static_cast<T>(call_.ignore_value), count);
+    for (int k = 0; k < operands_; ++k) {
+      T* guarded = numbers + slot_[k] * stride_;
+      weighting_.guard(block.operand[k], keep, harmless, guarded, count);
+      block.operand[k] = guarded;
+    }
+  }
+
+  /// 1 for each kept element of the block last pointed at, 0 for the others; null where all are kept.
+  const T* keep(const T* numbers) const { return selects() ? numbers + keep_slot_ * stride_ : nullptr; }
+
+  /// How many elements of that block are kept.
+  [[nodiscard]] std::int64_t kept(std::int64_t count, const T* numbers) const {
+    return selects() ? static_cast<std::int64_t>(weighting_.total(keep(numbers), count)) : count;
+  }
+
+  /// The factors of that block.
+  BlockFactors<T> factors(std::int64_t begin, std::int64_t count, T* numbers) const {
+    if (!weighs()) {
+      return {};
+    }
+    const T* weight = read(weight_index, begin, count, numbers);
+    const T* sample = read(sample_index, begin, count, numbers);
+    T* loss = numbers + loss_slot_ * stride_;
+    T* divisor = numbers + divisor_slot_ * stride_;
+    BlockFactors<T> result{weight != nullptr ? weight : sample, sample};
+    if (weight != nullptr && sample != nullptr) {
+      weighting_.product(weight, sample, T(1), loss, count);
+      result.loss = loss;
+    }
+    if (call_.loss.weighted_mean) {
+      result.divisor = result.loss;
+    }
+    if (const T* kept = keep(numbers); kept != nullptr) {
+      const bool same = result.divisor == result.loss;
+      result.loss = guarded(result.loss, kept, loss, count);
+      result.divisor = same ? result.loss : guarded(result.divisor, kept, divisor, count);
+    }
+    return result;
+  }
+
+  /// The upstream gradients of those elements; null where there are none.
+  const T* upstream(std::int64_t begin, std::int64_t count, T* numbers) const {
+    return read(upstream_index, begin, count, numbers);
+  }
+
+ private:
+  static constexpr int weight_index = max_operands;
+  static constexpr int sample_index = max_operands + 1;
+  static constexpr int mask_index = max_operands + 2;
+  static constexpr int upstream_index = max_operands + 3;
+  static constexpr int arrays = max_operands + 4;
+  static constexpr T harmless = T(0.5);  // in every domain
+
+  const T* read(int k, std::int64_t begin, std::int64_t count, T* numbers) const {
+    if (arrays_[k].data == nullptr) {
+      return nullptr;
+    }
+    return read_block<T>(layout_, arrays_[k], pack_, begin, count, numbers + slot_[k] * stride_);
+  }
+
+  const T* guarded(const T* factor, const T* kept, T* to, std::int64_t count) const {
+    if (factor == nullptr) {
+      return kept;
+    }
+    weighting_.guard(factor, kept, T(0), to, count);
+    return to;
+  }
+
+  const ElementwiseCall& call_;
+  int operands_;
+  const PackTable<T>& pack_;
+  const WeightTable<T>& weighting_;
+  Layout layout_;
+  std::int64_t stride_ = 0;
+  std::int64_t slots_ = 0;
+  std::int64_t slot_[arrays] = {};
+  std::int64_t keep_slot_ = 0;
+  std::int64_t loss_slot_ = 0;
+  std::int64_t divisor_slot_ = 0;
+  Strided arrays_[arrays];
+};
+
+/// Where a block's results go: into the output itself where its type is the compute type, else through scratch.
+template <class T>
+class Writer {
+ public:
+  /// Blocks of scratch it needs.
+  [[nodiscard]] std::int64_t slots() const { return output_.wanted() && !in_place_ ? 1 : 0; }
+
+  Writer(const Output& output, std::int64_t origin)
+      : output_(output), origin_(origin), in_place_(output.dtype == dtype_of<T>()) {}
+
+  [[nodiscard]] T* begin(std::int64_t position, T* numbers) const {
+    return output_.wanted() && in_place_ ? static_cast<T*>(output_.data) + (position - origin_) : numbers;
+  }
+
+  void end(std::int64_t position, std::int64_t count, const T* numbers) const {
+    if (output_.wanted() && !in_place_) {
+      char* to = static_cast<char*>(output_.data) + (position - origin_) * item_size(output_.dtype);
+      active_pack<T>().unpack[static_cast<int>(output_.dtype)](numbers, count, to);
+    }
+  }
+
+ private:
+  Output output_;
+  std::int64_t origin_;
+  bool in_place_;
+};
+
+template <class T>
+Scratch scratch_for(int threads, std::int64_t numbers) {
+  return {threads, static_cast<std::size_t>(numbers) * sizeof(T)};
+}
+
+}  // namespace ndloss
