@@ -80,6 +80,13 @@ def torch_parity(session: nox.Session) -> None:
 
 
 @nox.session
+def huge(session: nox.Session) -> None:
+    """More than 2^32 elements, results of more than 2^31: minutes, 6 GiB of memory and 5 of disk."""
+    session.install(".[test]")
+    session.run("python", "-m", "pytest", "-m", "huge", "--timeout", "3600", *session.posargs)
+
+
+@nox.session
 def sdist(session: nox.Session) -> None:
     """Build the source archive that the wheels are made of."""
     session.install("build")

@@ -21,7 +21,7 @@ class Subclass(np.ndarray[Any, Any]):
 
 
 def poison(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    if dtype.kind == "f":
+    if dtype.kind in "fV":
         return np.full(shape, np.nan, dtype)
     return np.full(shape, True if dtype.kind == "b" else np.iinfo(dtype).max, dtype)
 
@@ -53,6 +53,8 @@ def scattered(array: Array) -> Array:
 
 
 def reversed_in_memory(array: Array) -> Array:
+    if array.ndim == 0:
+        return array.copy()
     backwards = (slice(None, None, -1),) * array.ndim
     return array[backwards].copy()[backwards]
 

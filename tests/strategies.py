@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import importlib.util
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +13,19 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from cases import LossCase
+from cases import CASE, LossCase
 from layouts import LAYOUTS, changed
 from outcomes import SCALAR_UPSTREAM, with_upstream
-from samples import REDUCTIONS, Sample
+from samples import REDUCTIONS, Array, Sample
+from ulp import info_of
 
 # About 2,000 calls of all losses together; NDLOSS_HYPOTHESIS=deep makes ten times as many.
 settings.register_profile("ci", max_examples=200, derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("deep", settings.get_profile("ci"), max_examples=2000)
+# Calls of all losses together.
+settings.register_profile("any ci", settings.get_profile("ci"), max_examples=2000)
+settings.register_profile("any deep", settings.get_profile("ci"), max_examples=20_000)
+ANY_PROFILE = settings.get_profile("any " + os.environ.get("NDLOSS_HYPOTHESIS", "ci"))
 PROFILE = settings.get_profile(os.environ.get("NDLOSS_HYPOTHESIS", "ci"))
 
 DTYPES_DRAWN = ("float16", "float32", "float64")
@@ -42,12 +50,17 @@ class LaidOut:
         return f"{self.plain}; {self.dtype}, {self.rows} rows, {self.threads} threads, {options}, {self.layouts}"
 
 
+@functools.cache
+def combinations(name: str) -> tuple[dict[str, str], ...]:
+    return tuple(CASE[name].combinations())
+
+
 def choices_of(case: LossCase, rng: np.random.Generator) -> dict[str, str]:
     """
     An allowed combination of the case table. The axis with most choices is drawn first, or those that few combinations
     have would be rare.
     """
-    left = list(case.combinations())
+    left = list(combinations(case.name))
     for axis in sorted(case.axes, key=lambda axis: -len(case.axes[axis])):
         found = rng.choice(sorted({combination[axis] for combination in left}))
         left = [combination for combination in left if combination[axis] == found]
@@ -81,3 +94,94 @@ def laid_out_calls(draw: st.DrawFn, case: LossCase) -> LaidOut:
 
     given = changed(sample, one)
     return LaidOut(sample, given, tuple(used), dtype, threads, rows)
+
+
+# ---- every array with a dtype of its own ----
+
+HAS_ML_DTYPES = importlib.util.find_spec("ml_dtypes") is not None
+NUMBERS_DRAWN = ("float64", "float32", "float16", *(("bfloat16", "float8_e4m3fn", "float8_e5m2") if HAS_ML_DTYPES else ()))
+ANY_ROWS = (1, 33, 300)
+STRETCHED_SHARE = 0.15
+# Their operands belong together row by row: none of them can be replaced by its first row alone.
+JOINED = ("ctc_loss",)
+
+
+@dataclass(frozen=True)
+class AnyCall:
+    """The same numbers three times: any dtypes in any layouts; those dtypes contiguous; float64, contiguous."""
+
+    name: str
+    given: Sample
+    contiguous: Sample
+    wide: Sample
+    dtypes: tuple[str, ...]  # of the arrays, those of the options first
+    layouts: tuple[str, ...]
+    stretched: tuple[bool, ...]  # whether one row stands for all by a stride of 0
+    threads: int | None
+    rows: int | None
+
+    @property
+    def case(self) -> LossCase:
+        return CASE[self.name]
+
+    def __str__(self) -> str:
+        options = {name: "array" if isinstance(v, np.ndarray) else v for name, v in self.wide.kwargs.items()}
+        arrays = list(zip(self.dtypes, self.layouts, self.stretched, strict=True))
+        return f"{self.name}: {self.wide}; {self.rows} rows, {self.threads} threads, {options}, {arrays}"
+
+
+def named_dtype(name: str) -> np.dtype[Any]:
+    return np.dtype(name if name.startswith("float") and "_" not in name else getattr(importlib.import_module("ml_dtypes"), name))
+
+
+def narrowed(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Floating numbers in that dtype, none of them beyond its largest."""
+    if array.dtype.kind != "f":
+        return array
+    largest = float(info_of(dtype).max)
+    return np.asarray(np.clip(array.astype(np.float64), -largest, largest)).astype(dtype)
+
+
+def widened(array: Array) -> Array:
+    return array.astype(array.dtype if array.dtype.kind in "iub" else np.float64, order="C")
+
+
+@st.composite
+def any_calls(draw: st.DrawFn, names: tuple[str, ...]) -> AnyCall:
+    """Hypothesis draws loss, threads and rows; the rest comes from a generator seeded by all that, as above."""
+    case, threads = CASE[draw(st.sampled_from(names))], draw(st.sampled_from(THREADS_DRAWN))
+    rows = None if case.batch is None else draw(st.sampled_from((None, None, None, *ANY_ROWS)))
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(list(repr((case.name, threads, rows, seed)).encode()))
+    if case.batch is None or rows is None:
+        sample = case.draw(rng, "float32", choices_of(case, rng))
+    else:
+        batch, reduction = case.batch(rng, "float32", rows), str(rng.choice(REDUCTIONS))
+        some = {name: v for name, v in batch.kwargs.items() if rng.random() < 0.7}
+        sample = with_upstream(case, Sample({}, batch.args, some, None))
+        upstream = sample.grad_output if reduction == "none" else SCALAR_UPSTREAM
+        sample = Sample({}, sample.args, {**some, "reduction": reduction}, upstream)
+    dtypes: list[str] = []
+    layouts: list[str] = []
+    stretched: list[bool] = []
+
+    def contiguous(array: Array) -> Array:
+        name = str(rng.choice(NUMBERS_DRAWN)) if array.dtype.kind == "f" else array.dtype.name
+        stretch = array.ndim > 0 and len(array) > 1 and case.name not in JOINED and rng.random() < STRETCHED_SHARE
+        dtypes.append(name)
+        stretched.append(bool(stretch))
+        if stretch:
+            array = np.broadcast_to(array[:1], array.shape)
+        return np.array(narrowed(array, named_dtype(name)) if array.dtype.kind == "f" else array, order="C")
+
+    def laid_out(array: Array) -> Array:
+        layouts.append(str(rng.choice(list(LAYOUTS))))
+        change = LAYOUTS[layouts[-1]]
+        if stretched[len(layouts) - 1]:
+            return np.broadcast_to(change(array[:1]), array.shape)
+        return change(array)
+
+    plain = changed(sample, contiguous)
+    given = changed(plain, laid_out)
+    wide = changed(plain, widened)
+    return AnyCall(case.name, given, plain, wide, tuple(dtypes), tuple(layouts), tuple(stretched), threads, rows)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reference import ORACLE_ULP, Bounded
-from ulp import ulp_distance
+from ulp import info_of, ulp_distance
 
 # In ULP of the result's dtype. The rows up to "constants and ramps" are DESIGN.md section 10, "gradient" is target R4 of
 # RELIABILITY.md. float16 is computed in float32 and rounded once: half an ULP, and a little for the float32 error
@@ -34,6 +34,10 @@ ULP: dict[str, dict[str, float]] = {
     "torch": {"float16": 1, "float32": 8, "float64": 8},
 }
 
+# A factor below float32's normal numbers is a multiple of 2^-149, and what it multiplies multiplies its rounding: what comes out
+# this small is judged as if it were this large.
+UNDERFLOW = 2.0**-120
+
 # For tests that draw the whole case table again.
 SEEDS = (1, 2)
 # Rows of large batches: the smallest the bound of reduced values speaks of, and a few blocks with a ragged end.
@@ -53,6 +57,7 @@ DIFFERENCE_QUOTIENT = 2e-9
 
 def bound(kind: str, dtype: npt.DTypeLike) -> float:
     name = np.dtype(dtype).name
+    name = "float16" if name == "bfloat16" else name  # one rounding of a float32
     return ULP[kind][name] + (ORACLE_ULP if name == "float64" else 0.0)
 
 
@@ -62,7 +67,7 @@ def rounded(actual: Any, precision: npt.DTypeLike | None) -> npt.NDArray[Any]:
     `softmax(x, dtype=float32)` is a float32 number.
     """
     got = np.asarray(actual)
-    if precision is None or np.finfo(precision).nmant >= np.finfo(got.dtype).nmant:
+    if precision is None or info_of(precision).nmant >= info_of(got.dtype).nmant:
         return got
     with np.errstate(over="ignore"):
         return got.astype(precision)

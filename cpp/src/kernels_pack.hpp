@@ -38,10 +38,30 @@ NDLOSS_INLINE S load(const char* from) {
   return value;
 }
 
+template <class S>
+struct Numbers {
+  float of[256];
+};
+
+template <class S>
+consteval Numbers<S> numbers_of_codes() {
+  Numbers<S> numbers{};
+  for (int code = 0; code < 256; ++code) {
+    numbers.of[code] = S::value_of(code);
+  }
+  return numbers;
+}
+
+/// Every number of an 8-bit format by its code.
+template <class S>
+constexpr Numbers<S> numbers = numbers_of_codes<S>();
+
 template <class T, class S>
 NDLOSS_INLINE T convert(S value) {
   if constexpr (std::is_same_v<S, Float16> || std::is_same_v<S, BFloat16>) {
     return static_cast<T>(to_float(value));
+  } else if constexpr (requires { S::value_of(0); }) {
+    return static_cast<T>(numbers<S>.of[value.bits]);
   } else {
     return static_cast<T>(value);
   }
@@ -74,15 +94,27 @@ void pack(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, 
   }
 }
 
+NDLOSS_INLINE float to_odd_float(float x) { return x; }
+
+/// Rounded to odd, so that a further rounding to fewer digits is the rounding of x itself: S. Boldo and G. Melquiond, Emulation
+/// of FMA and correctly rounded sums (2008), theorem 3.
+NDLOSS_INLINE float to_odd_float(double x) {
+  const float nearest = static_cast<float>(x);
+  const double back = static_cast<double>(nearest);
+  const std::int32_t beyond = math::abs(back) > math::abs(x) ? 1 : 0;
+  const std::int32_t inexact = back != x ? 1 : 0;
+  return math::from_bits<float>((math::bits(nearest) - beyond) | inexact);
+}
+
 template <class T, class D>
 void unpack(const T* from, std::ptrdiff_t count, void* to) {
   D* out = static_cast<D*>(to);
 #pragma omp simd
   for (std::ptrdiff_t i = 0; i < count; ++i) {
     if constexpr (std::is_same_v<D, Float16>) {
-      out[i] = to_float16(static_cast<float>(from[i]));
+      out[i] = to_float16(to_odd_float(from[i]));
     } else if constexpr (std::is_same_v<D, BFloat16>) {
-      out[i] = to_bfloat16(static_cast<float>(from[i]));
+      out[i] = to_bfloat16(to_odd_float(from[i]));
     } else {
       out[i] = static_cast<D>(from[i]);
     }
@@ -92,7 +124,7 @@ void unpack(const T* from, std::ptrdiff_t count, void* to) {
 template <class T, class S>
 constexpr void enter(PackTable<T>& table, DType dtype) {
   table.pack[static_cast<int>(dtype)][0] = pack<S, false, T>;
-  table.pack[static_cast<int>(dtype)][1] = pack<S, true, T>;
+  table.pack[static_cast<int>(dtype)][1] = pack<S, (sizeof(S) > 1), T>;
 }
 
 template <class T>
@@ -105,6 +137,14 @@ constexpr PackTable<T> pack_table_of() {
     enter<T, double>(table, DType::float64);
     enter<T, Float16>(table, DType::float16);
     enter<T, BFloat16>(table, DType::bfloat16);
+    enter<T, Float8E3M4>(table, DType::float8_e3m4);
+    enter<T, Float8E4M3>(table, DType::float8_e4m3);
+    enter<T, Float8E4M3B11FNUZ>(table, DType::float8_e4m3b11fnuz);
+    enter<T, Float8E4M3FN>(table, DType::float8_e4m3fn);
+    enter<T, Float8E4M3FNUZ>(table, DType::float8_e4m3fnuz);
+    enter<T, Float8E5M2>(table, DType::float8_e5m2);
+    enter<T, Float8E5M2FNUZ>(table, DType::float8_e5m2fnuz);
+    enter<T, Float8E8M0FNU>(table, DType::float8_e8m0fnu);
     table.unpack[static_cast<int>(DType::float32)] = unpack<T, float>;
     table.unpack[static_cast<int>(DType::float64)] = unpack<T, double>;
     table.unpack[static_cast<int>(DType::float16)] = unpack<T, Float16>;

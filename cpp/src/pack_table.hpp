@@ -8,7 +8,7 @@
 
 namespace ndloss {
 
-inline constexpr int dtypes = 13;
+inline constexpr int dtypes = 21;
 
 /// `pack` reads `count` elements `stride` bytes apart and writes them `to_stride` numbers apart; the second index says
 /// whether bytes are swapped. Packing labels (T = int64) takes integers only, and keeps the bits of a uint64.

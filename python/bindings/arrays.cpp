@@ -4,6 +4,35 @@
 #include <string>
 
 namespace ndloss::binding {
+namespace {
+
+/// Floating types that NumPy knows from the package ml_dtypes alone, by name. Two bytes without a type are bfloat16 where that
+/// package is missing: `_array.py` makes them.
+std::optional<DType> foreign_dtype(const std::string& name) {
+  constexpr struct {
+    const char* name;
+    DType dtype;
+  } known[] = {
+      {"bfloat16", DType::bfloat16},
+      {"void16", DType::bfloat16},
+      {"float8_e3m4", DType::float8_e3m4},
+      {"float8_e4m3", DType::float8_e4m3},
+      {"float8_e4m3b11fnuz", DType::float8_e4m3b11fnuz},
+      {"float8_e4m3fn", DType::float8_e4m3fn},
+      {"float8_e4m3fnuz", DType::float8_e4m3fnuz},
+      {"float8_e5m2", DType::float8_e5m2},
+      {"float8_e5m2fnuz", DType::float8_e5m2fnuz},
+      {"float8_e8m0fnu", DType::float8_e8m0fnu},
+  };
+  for (const auto& one : known) {
+    if (name == one.name) {
+      return one.dtype;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 std::optional<DType> dtype_of_array(const py::array& array) {
   const py::dtype dtype = array.dtype();
@@ -13,7 +42,9 @@ std::optional<DType> dtype_of_array(const py::array& array) {
       return size == 4   ? std::optional(DType::float32)
              : size == 8 ? std::optional(DType::float64)
              : size == 2 ? std::optional(DType::float16)
-                         : std::nullopt;
+                         : foreign_dtype(py::str(dtype.attr("name")));
+    case 'V':
+      return foreign_dtype(py::str(dtype.attr("name")));
     case 'b':
       return DType::boolean;
     case 'i':
@@ -48,7 +79,8 @@ Output output_of(const py::object& object) {
   }
   py::array array = py::reinterpret_borrow<py::array>(object);
   const std::optional<DType> dtype = dtype_of_array(array);
-  if (!dtype || is_integer(*dtype) || (array.flags() & py::array::c_style) == 0) {
+  const bool writable = dtype && (*dtype <= DType::bfloat16);
+  if (!writable || (array.flags() & py::array::c_style) == 0) {
     throw py::type_error("ndloss: results go to C-contiguous floating-point arrays");
   }
   return {array.mutable_data(), *dtype, array.size()};

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from ndloss import _interchange
+from ndloss._interchange import BFLOAT16_BITS
 
 if TYPE_CHECKING:
     from ndloss._typing import Array
@@ -12,25 +16,30 @@ if TYPE_CHECKING:
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
 
+# Types of the package ml_dtypes that the core reads, as it names them.
+ML_DTYPES = frozenset(
+    ("bfloat16", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2",
+     "float8_e5m2fnuz", "float8_e8m0fnu")
+)  # fmt: skip
+
 
 def as_array(function: str, argument: str, value: object) -> tuple[Array, bool]:
     """The argument as an array of real numbers, and whether its dtype is weak (a Python number or a list of them)."""
     if type(value) is np.ndarray:
         array, weak = value, False
     else:
-        weak = not hasattr(value, "dtype")
-        if isinstance(value, np.ma.MaskedArray):
-            raise TypeError(f"{function}: {argument} is a masked array; pass its data, and leave out what is masked")
-        try:
-            array = np.asarray(value)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise TypeError(f"{function}: {argument} must be array-like, got {type(value).__name__} ({error})") from None
-    kind = array.dtype.kind
-    if kind not in "fiub" or array.dtype.itemsize > 8:
-        if weak and array.size == 0:
-            return array.astype(FLOAT32), True
-        raise TypeError(f"{function}: {argument} must hold real numbers of at most 64 bits, got dtype {array.dtype}")
-    return array, weak
+        array, weak = _interchange.imported(function, argument, value), not _interchange.carries_dtype(value)
+    dtype = array.dtype
+    if (dtype.kind in "fiub" and dtype.itemsize <= 8) or (dtype.kind == "V" and is_floating(dtype)):
+        return array, weak
+    if weak and array.size == 0:
+        return array.astype(FLOAT32), True
+    _interchange.not_real(function, argument, dtype)
+
+
+def is_floating(dtype: np.dtype[Any]) -> bool:
+    """Whether the core reads numbers with a fraction from it: also bfloat16 and float8, which NumPy takes for void."""
+    return dtype.kind == "f" or (dtype.kind == "V" and (dtype.name in ML_DTYPES or dtype == BFLOAT16_BITS))
 
 
 def optional(function: str, argument: str, value: object) -> Array | None:
@@ -38,18 +47,32 @@ def optional(function: str, argument: str, value: object) -> Array | None:
     return None if value is None else as_array(function, argument, value)[0]
 
 
+def is_result(dtype: np.dtype[Any]) -> bool:
+    """Whether losses can be asked for in it."""
+    return is_floating(dtype) and dtype.itemsize in (2, 4, 8) and _written(dtype) == dtype.newbyteorder("=")
+
+
 def result_dtype(*operands: tuple[Array, bool]) -> np.dtype[Any]:
-    """The widest floating dtype among the operands; integers and weak ones take no part; float32 if none is left."""
-    widest: np.dtype[Any] | None = None
-    for array, weak in operands:
-        if array.dtype.kind == "f" and not weak and (widest is None or array.dtype.itemsize > widest.itemsize):
-            widest = array.dtype
-    return FLOAT32 if widest is None else widest.newbyteorder("=")
+    """The widest floating dtype among the operands; integers and weak ones take no part; float32 if none is left.
+
+    float16 and bfloat16 meet in float32, the smallest that holds both.
+    """
+    found = {_written(array.dtype) for array, weak in operands if not weak and is_floating(array.dtype)}
+    widest = max(found, key=lambda dtype: dtype.itemsize, default=FLOAT32)
+    return FLOAT32 if widest.itemsize == 2 and len(found) > 1 else widest
 
 
 def gradient_dtype(array: Array, weak: bool, result: np.dtype[Any]) -> np.dtype[Any]:
     """A gradient has the dtype of its argument; integers and weak arguments have none, and get the result's."""
-    return result if weak or array.dtype.kind != "f" else array.dtype.newbyteorder("=")
+    return result if weak or not is_floating(array.dtype) else _written(array.dtype)
+
+
+def _written(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of results for such an argument. float8 is only read: a loss or a gradient in it would be a guess."""
+    if dtype.itemsize == 1 or (dtype.kind == "V" and dtype == BFLOAT16_BITS):
+        return FLOAT32
+    native: np.dtype[Any] = dtype.newbyteorder("=")
+    return native
 
 
 def computes_in_double(dtype: np.dtype[Any]) -> bool:
@@ -58,13 +81,25 @@ def computes_in_double(dtype: np.dtype[Any]) -> bool:
 
 def scalar(value: float, dtype: np.dtype[Any]) -> np.floating[Any]:
     """A NumPy scalar, rounded once, without a warning where it overflows."""
+    if dtype.kind == "V":
+        value = _rounded_to_bfloat16(value)  # its own cast goes through float32
     with np.errstate(all="ignore"):
         result: np.floating[Any] = np.float64(value).astype(dtype)
     return result
 
 
+def _rounded_to_bfloat16(value: float) -> float:
+    """To 8 binary digits, or to a multiple of 2^-133 below its normal numbers, ties to even."""
+    if not abs(value) < 2.0**128:
+        return value
+    step = max(math.frexp(value)[1] - 8, -133)
+    return math.copysign(math.ldexp(round(math.ldexp(value, -step)), step), value)
+
+
 def rounded(array: Array, dtype: np.dtype[Any], order: Literal["C", "K"] = "K") -> Array:
     """The array in that dtype: itself if it has it, else a copy, without a warning where a number overflows."""
+    if array.dtype == BFLOAT16_BITS:
+        array = (array.view(np.uint16).astype(np.uint32) << 16).view(FLOAT32)
     with np.errstate(all="ignore"):
         return array.astype(dtype, order=order, copy=order == "C")
 

@@ -285,8 +285,8 @@ def result_dtype(function: str, value: object) -> np.dtype[Any] | None:
         dtype = np.dtype(value)  # type: ignore[call-overload]
     except TypeError:
         raise TypeError(f"{function}: dtype must be a floating dtype, got {value!r}") from None
-    if dtype.kind != "f" or dtype.itemsize > 8:
-        raise TypeError(f"{function}: dtype must be float16, float32 or float64, got {dtype}")
+    if not _array.is_result(dtype):
+        raise TypeError(f"{function}: dtype must be float16, bfloat16, float32 or float64, got {dtype}")
     native: np.dtype[Any] = dtype.newbyteorder("=")
     return native
 
@@ -375,7 +375,8 @@ def class_weight(function: str, weight: Array | None, classes: int) -> list[floa
             f"{function}: weight must have one element for each of {classes} classes, got shape {weight.shape} "
             f"(weight tensor should be defined either for all {classes} classes or no classes)"
         )
-    return [float(w) for w in weight]
+    numbers: list[float] = _array.rounded(weight, _array.FLOAT64).tolist()
+    return numbers
 
 
 def row_axis(function: str, value: object, input: Array) -> int:
@@ -383,6 +384,11 @@ def row_axis(function: str, value: object, input: Array) -> int:
     if value is None:
         return 1 if input.ndim > 1 else 0
     return class_axis(function, "axis", value, input.ndim)
+
+
+def last_axis_of_sparse(function: str, axis: object) -> None:
+    if axis is not None and integer(function, "axis", axis) not in (-1, 1):
+        raise ValueError(f"{function}: axis must be the last beside a sparse target, got {axis}; pass input.T and target.T")
 
 
 def class_indices(function: str, input: Array, target: Array, axis: int) -> None:
@@ -431,7 +437,7 @@ def linear_shapes(function: str, input: Array, linear_weight: Array, linear_bias
 def linear_target(function: str, target: Array, logits: tuple[int, ...], *, batched: bool, ignore_index: int | None) -> None:
     """Target holds a class index for each row of logits, or a probability for each of them."""
     if target.shape == logits:
-        if target.dtype.kind != "f":
+        if not _array.is_floating(target.dtype):
             raise TypeError(
                 f"{function}: target has the shape {logits} of the logits, which makes it class probabilities, and those must be "
                 f"floating; got dtype {target.dtype}. A one-hot target becomes class indices by target.argmax({int(batched)}). "
@@ -623,4 +629,4 @@ def scalar_grad_output(function: str, value: object) -> float:
     array, _ = _array.as_array(function, "grad_output", value)
     if array.size != 1:
         raise ValueError(f"{function}: grad_output must be one number for a reduced loss, got shape {array.shape}")
-    return float(array.reshape(())[()])
+    return float(_array.rounded(array, _array.FLOAT64).reshape(())[()])

@@ -102,7 +102,8 @@ class SequenceProblem:
             factor = _check.scalar_grad_output(self.function, grad_output)
         elif grad_output is not None:
             array, _ = _array.as_array(self.function, "grad_output", grad_output)
-            upstream = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output").ravel().tolist()
+            spread = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
+            upstream = _array.rounded(spread, _array.FLOAT64).ravel().tolist()
         if by_length:
             factor /= len(self.input_lengths)
         grad = self._gradient_array(given)

@@ -109,12 +109,12 @@ def _along(function: str, input: ArrayLike, dim: int | None, axis: int | None, d
     given = x
     if dtype is not None:
         result = np.dtype(dtype)
-        if result.kind != "f" or result.itemsize > 8:
-            raise TypeError(f"{function}: dtype must be float16, float32 or float64, got {result}")
-        if result.itemsize < x.dtype.itemsize or x.dtype.kind != "f":
+        if not _array.is_result(result):
+            raise TypeError(f"{function}: dtype must be float16, bfloat16, float32 or float64, got {result}")
+        if result.itemsize < x.dtype.itemsize or not _array.is_floating(x.dtype):
             with np.errstate(all="ignore"):
                 x = x.astype(result)  # torch casts first: the input is rounded, then the result computed
-    elif x.dtype.kind != "f" and not weak:
+    elif not _array.is_floating(x.dtype) and not weak:
         raise TypeError(f"{function}: input must be floating, got dtype {x.dtype}; dtype= says what to compute in")
     else:
         result = _array.result_dtype((x, weak))

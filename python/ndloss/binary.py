@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core, _options
+from ndloss import _array, _check, _core, _options, _sparse
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
@@ -244,8 +244,12 @@ def binary_cross_entropy_with_logits(
         if plain is not None:
             return plain
     function = "binary_cross_entropy_with_logits"
-    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
+    if _sparse.is_sparse(target):
+        beside = {"weight": weight, "pos_weight": pos_weight}
+        rest = {**options, "ignore_index": ignore_index}
+        return _sparse.by_rows(binary_cross_entropy_with_logits, input, target, beside, reduction, rest)
+    settings, request = loss_options(function, options)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
     _check.same_shape(function, x, y)
@@ -421,8 +425,13 @@ def multilabel_soft_margin_loss(
         if plain is not None:
             return plain
     function = "multilabel_soft_margin_loss"
-    settings, request = loss_options(function, options)
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
+    if _sparse.is_sparse(target):
+        beside = {"weight": weight}
+        _check.last_axis_of_sparse(function, axis)
+        rest = {**options, "ignore_index": ignore_index}
+        return _sparse.by_rows(multilabel_soft_margin_loss, input, target, beside, reduction, rest, row_mean=True)
+    settings, request = loss_options(function, options)
     x, x_weak = _array.as_array(function, "input", input)
     y, y_weak = _array.as_array(function, "target", target)
     if x.ndim == 0:

@@ -99,7 +99,7 @@ def cross_entropy(
         raise ValueError(f"{function}: input must have 1 or more dimensions, got 0")
     classes = _check.row_axis(function, axis, x)
     if y.shape == x.shape:
-        if y.dtype.kind != "f":
+        if not _array.is_floating(y.dtype):
             raise TypeError(
                 f"{function}: target has input's shape {x.shape}, which makes it class probabilities, and those must be floating; "
                 f"got dtype {y.dtype}. A one-hot target becomes class indices by target.argmax({classes}). "

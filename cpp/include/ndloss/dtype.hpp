@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "ndloss/float8.hpp"
 #include "ndloss/half.hpp"
 
 namespace ndloss {
@@ -15,6 +16,14 @@ enum class DType : std::uint8_t {
   float64,
   float16,
   bfloat16,
+  float8_e3m4,
+  float8_e4m3,
+  float8_e4m3b11fnuz,
+  float8_e4m3fn,
+  float8_e4m3fnuz,
+  float8_e5m2,
+  float8_e5m2fnuz,
+  float8_e8m0fnu,
   boolean,
   int8,
   int16,
@@ -29,6 +38,14 @@ enum class DType : std::uint8_t {
 /// Bytes of one element.
 constexpr std::ptrdiff_t item_size(DType dtype) {
   switch (dtype) {
+    case DType::float8_e3m4:
+    case DType::float8_e4m3:
+    case DType::float8_e4m3b11fnuz:
+    case DType::float8_e4m3fn:
+    case DType::float8_e4m3fnuz:
+    case DType::float8_e5m2:
+    case DType::float8_e5m2fnuz:
+    case DType::float8_e8m0fnu:
     case DType::boolean:
     case DType::int8:
     case DType::uint8:
@@ -64,6 +81,22 @@ constexpr DType dtype_of() {
     return DType::float16;
   } else if constexpr (std::is_same_v<U, BFloat16>) {
     return DType::bfloat16;
+  } else if constexpr (std::is_same_v<U, Float8E3M4>) {
+    return DType::float8_e3m4;
+  } else if constexpr (std::is_same_v<U, Float8E4M3>) {
+    return DType::float8_e4m3;
+  } else if constexpr (std::is_same_v<U, Float8E4M3B11FNUZ>) {
+    return DType::float8_e4m3b11fnuz;
+  } else if constexpr (std::is_same_v<U, Float8E4M3FN>) {
+    return DType::float8_e4m3fn;
+  } else if constexpr (std::is_same_v<U, Float8E4M3FNUZ>) {
+    return DType::float8_e4m3fnuz;
+  } else if constexpr (std::is_same_v<U, Float8E5M2>) {
+    return DType::float8_e5m2;
+  } else if constexpr (std::is_same_v<U, Float8E5M2FNUZ>) {
+    return DType::float8_e5m2fnuz;
+  } else if constexpr (std::is_same_v<U, Float8E8M0FNU>) {
+    return DType::float8_e8m0fnu;
   } else if constexpr (std::is_same_v<U, bool>) {
     return DType::boolean;
   } else {
