@@ -6,6 +6,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,6 +58,17 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
 def compared(request: pytest.FixtureRequest) -> Counter[str]:
     """Numbers of comparisons by what was compared, printed when all tests are done."""
     return request.config.stash[compared_key]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several hands over what it has counted."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["compared"] = dict(session.config.stash[compared_key])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    node.config.stash[compared_key].update(getattr(node, "workeroutput", {}).get("compared", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -109,7 +109,8 @@ class ElementwiseProblem:
             argument = (*self.operands, *self.constants)[operand]
             own = self.operands[argument][0] if argument in self.operands else self.constants[argument]
             place = np.broadcast_to(np.arange(own.size).reshape(own.shape), self.shape).flat[index]
-            given = self.given_shapes.get(argument) or own.shape
+            shape: tuple[int, ...] = own.shape
+            given = self.given_shapes.get(argument, shape)
             _check.bad_number(self.function, argument, int(place), given, _core.double_of_bits(value), self.domain)
 
     def _reduced(self, total: _core.Accumulator) -> Any:
@@ -141,7 +142,8 @@ class ElementwiseProblem:
     def _derivative(self, name: str, given: object) -> _Derivative:
         """Where a derivative for one operand goes."""
         array, weak = self.operands[name]
-        shape = self.given_shapes.get(name) or array.shape
+        own: tuple[int, ...] = array.shape
+        shape = self.given_shapes.get(name, own)
         dtype = self.settings.gradient_dtype(array, weak, self.dtype)
         # Positions agree with the operands' only where nothing is broadcast.
         out, finished = _outputs.target(self.function, "out", given, shape, dtype, self._inputs)

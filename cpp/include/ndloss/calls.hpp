@@ -70,7 +70,7 @@ struct ElementwiseCall {
   const ArrayView* mask = nullptr;               // of that shape: where it is 0 an element takes no part
   bool ignores = false;                          // nor where operand 1 is ignore_value
   double ignore_value = 0;
-  DType compute = DType::float32;                // float32 or float64
+  DType compute = DType::float32;  // float32 or float64
   std::int64_t begin = 0;
   std::int64_t end = -1;          // -1: to the last
   std::int64_t row_divisor = -1;  // of a loss that averages over its last axis; -1: that axis
