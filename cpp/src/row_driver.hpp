@@ -99,6 +99,22 @@ class RowDriver {
     active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0](array.data + offset, 0, 1, &to, 1);
   }
 
+  /// What some rows add to the divisor of a mean, and what that has lost to rounding.
+  [[nodiscard]] math::Pair<double> divisor(const TileLabels& labels, int rows) const {
+    const bool by_class = call.labels != nullptr && is_likelihood(call.kind) && !call.weight.empty();
+    if (call.sample_weight == nullptr) {
+      return by_class ? tile_sum(labels.weight, rows) : math::Pair<double>{static_cast<double>(labels.kept), 0.0};
+    }
+    if (!by_class) {
+      return tile_sum(labels.sample, rows);
+    }
+    double shares[tile_rows];
+    for (int r = 0; r < rows; ++r) {
+      shares[r] = labels.weight[r] * labels.sample[r];
+    }
+    return tile_sum(shares, rows);
+  }
+
   /// Weighs the losses of some rows, puts them where they are wanted, and adds them up. A row left out has lost 0.
   void finish_rows(std::int64_t row, int rows, double* losses, const TileLabels& labels, const Output& value,
                    Part& part) const {
@@ -116,23 +132,9 @@ class RowDriver {
       active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
     }
     const math::Pair<double> sum = tile_sum(losses, rows);
-    if (call.selects()) {
-      double shares[tile_rows];
-      for (int r = 0; r < rows; ++r) {
-        shares[r] = divisor_share(call, labels, r);
-      }
-      const math::Pair<double> weight = tile_sum(shares, rows);
-      part.add(sum.head, weight.head);
-      part.weight_carry += weight.tail;
-    } else if (call.labels == nullptr || !is_likelihood(call.kind)) {
-      part.add(sum.head, static_cast<double>(rows));
-    } else if (call.weight.empty()) {
-      part.add(sum.head, static_cast<double>(labels.kept));
-    } else {
-      const math::Pair<double> weight = tile_sum(labels.weight, rows);
-      part.add(sum.head, weight.head);
-      part.weight_carry += weight.tail;
-    }
+    const math::Pair<double> share = divisor(labels, rows);
+    part.add(sum.head, share.head);
+    part.weight_carry += share.tail;
     part.carry += sum.tail;
     part.count += labels.kept;
   }

@@ -115,9 +115,4 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
   }
 }
 
-double divisor_share(const RowCall& call, const TileLabels& labels, int r) {
-  const double weight = call.labels != nullptr && is_likelihood(call.kind) ? labels.weight[r] : 1.0;
-  return call.selects() ? weight * labels.sample[r] : weight;
-}
-
 }  // namespace ndloss

@@ -23,7 +23,4 @@ struct TileLabels {
 void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows,
                  TileLabels& out);
 
-/// What a row adds to the divisor of a mean, for every row of a call that selects or has class weights.
-double divisor_share(const RowCall& call, const TileLabels& labels, int r);
-
 }  // namespace ndloss

@@ -67,6 +67,9 @@ void RowWalk::complete() {
   const ArrayView* views[row_arrays];
   for (int k = 0; k < row_arrays; ++k) {
     views[k] = added_[k] ? &views_[k] : nullptr;
+    if (added_[k]) {
+      given_[given_count_++] = k;
+    }
   }
   layout_ = lay_out(views, row_arrays, arrays_);
 }
@@ -85,7 +88,8 @@ RowOffsets RowWalk::offsets(std::int64_t row, int count) const {
   }
   index[0] = left;
   if (index[last] + count <= layout_.shape[last]) {
-    for (int k = 0; k < row_arrays; ++k) {
+    for (int i = 0; i < given_count_; ++i) {
+      const int k = given_[i];
       result.stride_[k] = arrays_[k].strides[last];
       for (int d = 0; d <= last; ++d) {
         result.first_[k] += index[d] * arrays_[k].strides[d];
@@ -95,7 +99,8 @@ RowOffsets RowWalk::offsets(std::int64_t row, int count) const {
   }
   result.uniform_ = false;
   for (int r = 0; r < count; ++r) {
-    for (int k = 0; k < row_arrays; ++k) {
+    for (int i = 0; i < given_count_; ++i) {
+      const int k = given_[i];
       std::int64_t offset = 0;
       for (int d = 0; d <= last; ++d) {
         offset += index[d] * arrays_[k].strides[d];

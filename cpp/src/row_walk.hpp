@@ -76,6 +76,8 @@ class RowWalk {
   std::int64_t classes_;
   ArrayView views_[row_arrays];
   bool added_[row_arrays] = {};
+  int given_[row_arrays];  // those that are added, given_count_ of them
+  int given_count_ = 0;
   std::int64_t class_strides_[row_arrays] = {};
   Layout layout_;
   Strided arrays_[row_arrays];

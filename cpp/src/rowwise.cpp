@@ -52,9 +52,9 @@ double label_divisor(const RowCall& call) {
                            const int count = static_cast<int>(std::min<std::int64_t>(tile_rows, end - row));
                            TileLabels labels;
                            read_labels(call, driver.walk, driver.walk.offsets(row, count), row, count, labels);
-                           for (int r = 0; r < count; ++r) {
-                             part.add(0.0, divisor_share(call, labels, r));
-                           }
+                           const math::Pair<double> share = driver.divisor(labels, count);
+                           part.add(0.0, share.head);
+                           part.weight_carry += share.tail;
                          }
                          return BadValue{};
                        })
