@@ -31,7 +31,10 @@ SCALAR_UPSTREAM = -1.25
 OPTIONAL_ARRAYS = ("weight", "pos_weight")
 
 # Cases whose operands are any arrays of one shape; they have a `(N)` among their shapes, and no axis of classes.
-ELEMENTWISE = tuple(c for c in CASES if "(N)" in c.axes.get("shape", ()) and "dim" not in c.constructor)
+# Gaussian terms cancel: what is promised of them is relative to their sizes, as `test_elementwise.py` has it.
+ELEMENTWISE = tuple(
+    c for c in CASES if "(N)" in c.axes.get("shape", ()) and "dim" not in c.constructor and c.name != "gaussian_nll_loss"
+)
 # What a case with an axis of classes can be given.
 CLASS_KINDS: dict[str, tuple[str, ...]] = {
     "multilabel_soft_margin_loss": ("plain", "all options"),
@@ -119,6 +122,8 @@ def flat(case: LossCase, rng: np.random.Generator, dtype: str, size: int) -> Ite
         return np.clip(rng.uniform(low - (high - low) / 50, high + (high - low) / 50, size), low, high).astype(dtype)
 
     args = tuple(operand(domain.low, domain.high) for domain in case.domain.values())
+    if case.name == "soft_margin_loss":
+        args = (args[0], np.copysign(1, args[1]).astype(dtype))  # a product of the two would be rounded first
     yield with_upstream(case, Sample({"size": str(size), "options": "none"}, args, {}, None))
     options = [name for name in OPTIONAL_ARRAYS if name in (*case.constructor, *case.axes)]
     if options:

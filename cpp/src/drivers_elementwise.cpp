@@ -30,6 +30,7 @@ void divide(Accumulator& total, double n) {
     total.sum = head;
   } else {
     total.sum /= n;
+    total.carry = 0;
   }
 }
 
@@ -69,10 +70,14 @@ std::int64_t row_divisor(const ElementwiseCall& call) {
 
 /// Sums over rows for a loss that averages over its last axis.
 Accumulator in_rows(Accumulator total, const ElementwiseCall& call) {
-  const bool nothing = rows_of(*call.operands[0]) == 0;
-  if (call.loss.row_mean && !call.raw && !nothing) {
-    per_row(total, last_extent(*call.operands[0]), row_divisor(call));
+  if (!call.loss.row_mean || call.raw || rows_of(*call.operands[0]) == 0) {
+    return total;
   }
+  const std::int64_t classes = last_extent(*call.operands[0]);
+  if (classes == 0) {
+    divide(total, 0);  // rows of nothing: 0 / 0 each
+  }
+  per_row(total, classes, row_divisor(call));
   return total;
 }
 

@@ -360,6 +360,9 @@ class SoftmaxDriver {
     };
     parallel_for(count, threads, fold);
     LongRow whole = merge(states, count);
+    if (shares_.kind == Coefficients::shared) {
+      whole.coefficients = shares_.shared;  // added once, and compensated
+    }
 
     double a = 0;
     if (labelled) {

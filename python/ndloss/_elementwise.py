@@ -243,13 +243,15 @@ class ElementwiseProblem:
 
     @property
     def stream_kind(self) -> ElementwiseKind:
-        classes = self.shape[-1] if self.row_mean else None
+        classes, divisor = self.shape[-1] if self.row_mean else None, self.row_divisor
+        if self.row_mean and 0 in self.shape[:-1]:
+            classes = divisor = 1  # no rows: nothing to divide, whatever their length
         return ElementwiseKind(
             self.core,
             tuple(self.parameters),
             self.dtype,
             self.settings.threads,
-            self.row_divisor,
+            divisor,
             classes,
             self.weights is not None,
             self.repeats,
