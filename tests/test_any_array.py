@@ -46,7 +46,10 @@ HALVES = ("float16", *(("bfloat16",) if HAS_ML_DTYPES else ()))
 
 def due_dtype(call: AnyCall) -> np.dtype[Any]:
     """The widest floating dtype of the data; float8 counts as float32, and so do both halves together."""
-    data = [*call.contiguous.args, *(v for name, v in call.contiguous.kwargs.items() if name == "linear_bias")]
+    args = call.contiguous.args
+    if call.name == "cosine_embedding_loss":
+        args = args[:2]  # its target is a label, of whatever dtype
+    data = [*args, *(v for name, v in call.contiguous.kwargs.items() if name == "linear_bias")]
     names = {a.dtype.name for a in data if isinstance(a, np.ndarray) and a.dtype.name in NUMBERS_DRAWN}
     asked = call.contiguous.kwargs.get("dtype")
     if asked is not None:
