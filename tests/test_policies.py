@@ -537,3 +537,16 @@ def test_lengths_of_masked_samples_are_not_looked_at() -> None:
     assert criterion(LOG_PROBS, TRANSCRIPTS, inputs, labels, mask=MASK) == criterion(LOG_PROBS, *CTC, mask=MASK)
     with pytest.raises(ValueError, match="input_lengths"):
         criterion(LOG_PROBS, TRANSCRIPTS, inputs, labels)
+
+
+def test_gradients_of_input_and_weight_go_where_out_says_the_input_itself_too() -> None:
+    x, y, weight = np.array([1.0, 2.0, 3.0]), np.zeros(3), np.array([1.0, 2.0, 1.0])
+    both = nl.value_and_grad(F.mse_loss, argnums=("input", "weight"))
+    value, (by_input, by_weight) = both(x, y, weight=weight)
+    place, out = x.copy(), np.empty(3)
+    found, (first, second) = both(place, y, weight=weight, out=(place, out))
+    assert found == value
+    assert first is place
+    assert second is out
+    assert (place == by_input).all()
+    assert (out == by_weight).all()

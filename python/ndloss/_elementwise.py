@@ -157,19 +157,19 @@ class ElementwiseProblem:
         wanted = {name: self._derivative(name, given[name]) for name in self.operands if name in names}
         buffers = tuple(wanted[name].whole if name in wanted else None for name in self.operands)
         value_out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
-        mean = 0.0
+        # First, because the others may take the place of an operand.
+        by_weight = self._weight_gradient(factor, upstream, given["weight"]) if "weight" in names else None
         if wanted or value_out is None:
             repeats = self.repeats if self.reduction == "mean" else 1
             total = self.call.gradients(self.reduction, factor * repeats, upstream, buffers, value_out)
             self._raise_if_bad(total.bad)
             if value_out is None:
                 value = self._reduced(total)
-                mean = total.compute("mean") if self.reduction == "mean" else 0.0
         else:
             self._raise_if_bad(self.call.map(value_out))
         grads = {name: derivative.finished() for name, derivative in wanted.items()}
-        if "weight" in names:
-            grads["weight"] = self._weight_gradient(mean, factor, upstream)
+        if by_weight is not None:
+            grads["weight"] = by_weight
         ordered = tuple(_array.unboxed(grads[name]) for name in names)
         return _array.unboxed(value_out) if value_out is not None else value, ordered if several else ordered[0]
 
@@ -212,10 +212,11 @@ class ElementwiseProblem:
         upstream = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
         return 1.0, np.broadcast_to(upstream[..., None], self.shape) if self.row_mean else upstream
 
-    def _weight_gradient(self, mean: float, factor: float, upstream: Array | None) -> Array:
+    def _weight_gradient(self, factor: float, upstream: Array | None, given: object) -> Array:
         """The loss is linear in its weight; a weighted mean is a quotient, whose own value is its offset."""
         assert self.weight is not None
-        out = np.empty(self.weight.shape, self.settings.gradient_dtype(self.weight, False, self.dtype))
+        dtype = self.settings.gradient_dtype(self.weight, False, self.dtype)
+        out, finished = _outputs.target(self.function, "out", given, self.weight.shape, dtype, self._inputs)
         whole = out if self.weight.shape == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
         offset, scale = 0.0, factor
         if self.reduction == "mean":
@@ -228,7 +229,7 @@ class ElementwiseProblem:
         self._raise_if_bad(self.call.weight_gradient(scale, offset, upstream, whole))
         if whole is not out:
             _core.sum_to_shape(whole, out)
-        return out
+        return finished()
 
     # ---- streams: units are elements ----
 
