@@ -19,6 +19,38 @@ from tolerances import assert_printed, assert_within
 X, Y = np.array(LOG_SHARES), np.array(SHARES)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("soft", [0, 1, 255, 5000], ids=lambda n: f"{n} soft")
+def test_hard_targets_of_any_probability_add_up(dtype: Any, soft: int, rng: np.random.Generator) -> None:
+    """Sums of hard targets take fewer logarithms than there are elements; one soft target among 256 changes that."""
+    tiny, one = np.finfo(dtype).smallest_subnormal, np.ones((), dtype)
+    for spread in (0.01, 1.0, 10.0, 60.0):
+        p = (10.0 ** -np.abs(rng.normal(0, spread, 10_007))).astype(dtype)
+        p = np.where(rng.random(p.size) < 0.5, p, one - p)
+        p[:7] = 0, 1, tiny, 0.5, np.nextafter(one, -one), 2.0**-8, 4e-44
+        y = rng.integers(0, 2, p.size).astype(dtype)
+        y[rng.choice(p.size, soft, replace=False)] = 0.25
+        wide = p.astype(np.longdouble)
+        with np.errstate(divide="ignore"):
+            exact = -y * np.maximum(np.log(wide), -100) - (1 - y) * np.maximum(np.log1p(-wide), -100)
+        for chosen in (slice(None), slice(7, 8), slice(3, 300)):
+            due = exact[chosen].sum()
+            found = F.binary_cross_entropy(p[chosen], y[chosen], reduction="sum")
+            assert abs(np.longdouble(found) - due) <= np.spacing(due.astype(dtype)), (spread, chosen)
+            both, _ = nl.BCELoss(reduction="sum").value_and_grad(p[chosen], y[chosen])
+            assert bits(both) == bits(found)
+
+
+def test_log_target_next_to_nothing_keeps_its_digits() -> None:
+    """e^target is subnormal in float32, or beyond it, and still a factor."""
+    y = np.linspace(-130, -60, 200, dtype=np.float32)
+    for x in (np.float32(-1e30), np.float32(-3e12), np.float32(-1e4)):
+        found = F.kl_div(np.full_like(y, x), y, reduction="none", log_target=True)
+        due = np.exp(y.astype(np.longdouble)) * (y.astype(np.longdouble) - np.longdouble(x))
+        error = np.abs(found - due)
+        assert (error <= 3 * np.spacing(due.astype(np.float32))).all()
+
+
 def test_batchmean_divides_by_the_rows() -> None:
     for dtype in FLOATS:
         assert_printed(F.kl_div(X.astype(dtype), Y.astype(dtype), reduction="batchmean"), 0.326591, 5, dtype)

@@ -286,9 +286,10 @@ def ticks_during(call: Callable[[], Any]) -> tuple[int, float]:
 def test_a_call_that_keeps_the_gil_would_be_seen() -> None:
     """Sorting a list of numbers is one."""
     numbers = np.random.default_rng(0).random(400_000).tolist()
-    ticks, seconds = ticks_during(lambda: sorted(numbers))
-    assert seconds > 0.03
-    assert ticks <= 2
+    found = [ticks_during(lambda: sorted(numbers)) for _ in range(5)]
+    assert min(seconds for _, seconds in found) > 0.03
+    # A busy machine may give the other thread a turn between a look at the clock and the call.
+    assert min(ticks for ticks, _ in found) <= 2
 
 
 @pytest.mark.parametrize("case", ROWED, ids=str)

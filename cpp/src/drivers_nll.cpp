@@ -10,19 +10,24 @@ namespace {
 /// Nanoseconds of one thread per row, roughly.
 constexpr double row_cost = 5.0;
 
-/// The input at each row's label; anything where there is none.
+/// The input at each row's label; some number of the row, or none, where there is no label.
 template <class T>
 void pick(const RowDriver<T>& driver, const RowOffsets& offsets, int count, const std::int64_t* label, T* picked) {
   const RowWalk& walk = driver.walk;
   const Strided& array = walk.array(input_array);
   const std::int64_t stride = walk.class_stride(input_array);
-  const bool native = array.dtype == dtype_of<T>() && !array.swapped;
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  const char* first = array.data + offsets.at(input_array, 0);
+  std::int64_t row_stride = 0;
+  if (walk.classes() > 0 && native_at<T>(array, first) && stride % size == 0 && offsets.even(input_array, count, row_stride) &&
+      row_stride % size == 0) {
+    active_pick<T>().pick(reinterpret_cast<const T*>(first), row_stride / size, stride / size, label, count, picked);
+    return;
+  }
   for (int r = 0; r < count; ++r) {
-    const std::int64_t offset = offsets.at(input_array, r) + (label[r] >= 0 ? label[r] : 0) * stride;
-    if (native && label[r] >= 0) {
-      std::memcpy(picked + r, array.data + offset, sizeof(T));
-    } else if (label[r] >= 0) {
-      driver.read_one(input_array, offset, picked[r]);
+    picked[r] = T(0);
+    if (label[r] >= 0) {
+      driver.read_one(input_array, offsets.at(input_array, r) + label[r] * stride, picked[r]);
     }
   }
 }
@@ -56,14 +61,10 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
   const RowOffsets offsets = walk.offsets(row, count);
   TileRows<T> rows;
   driver.read_rows(offsets, row, count, rows);
-  double losses[tile_rows] = {};
+  double losses[tile_rows];
   T picked[tile_rows];
   pick(driver, offsets, count, rows.labels.label, picked);
-  for (int r = 0; r < count; ++r) {
-    if (rows.labels.label[r] >= 0) {
-      losses[r] = static_cast<double>(NLLLoss::value(static_cast<T>(rows.labels.weight[r]), picked[r]));
-    }
-  }
+  active_pick<T>().likelihood(picked, rows.labels.label, rows.labels.weight, count, losses);
   if (walk.present(output_array)) {
     const Strided& grad = walk.array(output_array);
     const auto store = active_pack<T>().unpack[static_cast<int>(grad.dtype)];

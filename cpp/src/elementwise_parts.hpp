@@ -13,6 +13,7 @@ namespace ndloss {
 
 /// Elements of a block; the grid is anchored at the call's first element.
 inline constexpr std::int64_t block_size = elementwise_block;
+static_assert(packed_ahead == block_size);
 
 /// Nanoseconds of one thread per element, roughly: what the threading threshold is judged by.
 inline constexpr double element_cost = 0.4;

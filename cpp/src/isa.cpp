@@ -14,6 +14,7 @@ namespace ndloss {
   extern constinit const ElementwiseTable elementwise_table; \
   extern constinit const SoftmaxTables softmax_tables;       \
   extern constinit const PackTables pack_tables;             \
+  extern constinit const LabelTables label_tables;           \
   extern constinit const WeightTables weight_tables;         \
   extern constinit const MarginTables margin_tables;         \
   extern constinit const VectorTables vector_tables;         \
@@ -29,13 +30,13 @@ NDLOSS_DECLARE_ISA(avx512)
 namespace {
 
 constexpr KernelTable levels[] = {
-    {"baseline", &baseline::elementwise_table, &baseline::softmax_tables, &baseline::pack_tables, &baseline::weight_tables,
-     &baseline::margin_tables, &baseline::vector_tables, &baseline::sequence_tables},
+    {"baseline", &baseline::elementwise_table, &baseline::softmax_tables, &baseline::pack_tables, &baseline::label_tables,
+     &baseline::weight_tables, &baseline::margin_tables, &baseline::vector_tables, &baseline::sequence_tables},
 #ifdef NDLOSS_X86_LEVELS
-    {"avx2", &avx2::elementwise_table, &avx2::softmax_tables, &avx2::pack_tables, &avx2::weight_tables, &avx2::margin_tables,
-     &avx2::vector_tables, &avx2::sequence_tables},
-    {"avx512", &avx512::elementwise_table, &avx512::softmax_tables, &avx512::pack_tables, &avx512::weight_tables,
-     &avx512::margin_tables, &avx512::vector_tables, &avx512::sequence_tables},
+    {"avx2", &avx2::elementwise_table, &avx2::softmax_tables, &avx2::pack_tables, &avx2::label_tables, &avx2::weight_tables,
+     &avx2::margin_tables, &avx2::vector_tables, &avx2::sequence_tables},
+    {"avx512", &avx512::elementwise_table, &avx512::softmax_tables, &avx512::pack_tables, &avx512::label_tables,
+     &avx512::weight_tables, &avx512::margin_tables, &avx512::vector_tables, &avx512::sequence_tables},
 #endif
 };
 

@@ -1,6 +1,7 @@
 /// The kernels of one ISA, as tables of function pointers: the only thing that leaves an ISA's objects.
 #pragma once
 
+#include "label_table.hpp"
 #include "margin_tile.hpp"
 #include "ndloss/kernels_elementwise.hpp"
 #include "ndloss/losses.hpp"
@@ -50,6 +51,7 @@ struct KernelTable {
   const ElementwiseTable* elementwise;
   const SoftmaxTables* softmax;
   const PackTables* pack;
+  const LabelTables* label;
   const WeightTables* weight;
   const MarginTables* margin;
   const VectorTables* vectors;
@@ -65,6 +67,15 @@ const PackTable<T>& active_pack() {
     return active_kernels().pack->single;
   } else {
     return active_kernels().pack->twice;
+  }
+}
+
+template <class T>
+const PickTable<T>& active_pick() {
+  if constexpr (sizeof(T) == 4) {
+    return active_kernels().label->single;
+  } else {
+    return active_kernels().label->twice;
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "kernels_transpose.hpp"
 #include "ndloss/dtype.hpp"
+#include "ndloss/inline.hpp"
 #include "pack_table.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -75,13 +76,35 @@ struct Truth {
   NDLOSS_INLINE explicit operator std::int64_t() const { return byte != 0 ? 1 : 0; }
 };
 
+/// `count` adjacent elements.
+template <class S, bool swapped, class T>
+NDLOSS_INLINE void pack_adjacent(const char* from, std::ptrdiff_t count, T* to) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    to[i] = convert<T>(load<S, swapped>(from + i * static_cast<std::ptrdiff_t>(sizeof(S))));
+  }
+}
+
+/// The same, asking memory for the next block: it comes while the passes behind work on the copy of this one.
+template <class S, bool swapped, class T>
+void pack_stream(const char* from, std::ptrdiff_t count, T* to) {
+  constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
+  constexpr std::ptrdiff_t group = 64;
+  constexpr std::ptrdiff_t ahead = packed_ahead * size;
+  std::ptrdiff_t i = 0;
+  for (; i + group <= count; i += group) {
+    for (std::ptrdiff_t line = 0; line < group * size; line += 64) {
+      __builtin_prefetch(from + i * size + ahead + line);
+    }
+    pack_adjacent<S, swapped>(from + i * size, group, to + i);
+  }
+  pack_adjacent<S, swapped>(from + i * size, count - i, to + i);
+}
+
 template <class S, bool swapped, class T>
 void pack(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t to_stride) {
   if (stride == sizeof(S) && to_stride == 1) {
-#pragma omp simd
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
-      to[i] = convert<T>(load<S, swapped>(from + i * static_cast<std::ptrdiff_t>(sizeof(S))));
-    }
+    pack_stream<S, swapped>(from, count, to);
   } else if (stride == 0 && to_stride == 1) {
     const T value = convert<T>(load<S, swapped>(from));
     for (std::ptrdiff_t i = 0; i < count; ++i) {

@@ -35,6 +35,12 @@ bool reads_in_place(const Strided& array) {
   return array.contiguous && array.dtype == dtype_of<T>();
 }
 
+/// Whether `at`, in that array, points to numbers that can be read as T.
+template <class T>
+bool native_at(const Strided& array, const char* at) {
+  return array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(at) % sizeof(T) == 0;
+}
+
 /// Elements [begin, begin + count) as contiguous T: in place where they are, else packed into `scratch`.
 template <class T, class Pack>
 const T* read_block(const Layout& layout, const Strided& array, const Pack& pack, std::int64_t begin, std::int64_t count,

@@ -10,6 +10,9 @@ namespace ndloss {
 
 inline constexpr int dtypes = 21;
 
+/// How many elements ahead packing asks memory for: a block of an elementwise loss.
+inline constexpr std::ptrdiff_t packed_ahead = 4096;
+
 /// `pack` reads `count` elements `stride` bytes apart and writes them `to_stride` numbers apart; the second index says
 /// whether bytes are swapped. Packing labels (T = int64) takes integers only, and keeps the bits of a uint64.
 template <class T>

@@ -19,32 +19,8 @@ struct TileRows {
   T scale[tile_rows];
 };
 
-/// The sum of at most tile_rows numbers and what it has lost to rounding: pairwise, in a fixed order.
-inline math::Pair<double> tile_sum(const double* numbers, int rows) {
-  constexpr int half_tile = tile_rows / 2;
-  double padded[tile_rows];
-  if (rows < tile_rows) {
-    for (int r = 0; r < tile_rows; ++r) {
-      padded[r] = r < rows ? numbers[r] : 0.0;
-    }
-    numbers = padded;
-  }
-  double head[half_tile];
-  double tail[half_tile];
-  for (int r = 0; r < half_tile; ++r) {
-    const math::Pair<double> sum = math::two_sum(numbers[r], numbers[r + half_tile]);
-    head[r] = sum.head;
-    tail[r] = sum.tail;
-  }
-  for (int half = half_tile / 2; half > 0; half /= 2) {
-    for (int r = 0; r < half; ++r) {
-      const math::Pair<double> sum = math::two_sum(head[r], head[r + half]);
-      head[r] = sum.head;
-      tail[r] += tail[r + half] + sum.tail;
-    }
-  }
-  return {head[0], tail[0]};
-}
+/// The sum of at most tile_rows numbers and what it has lost to rounding.
+inline math::Pair<double> tile_sum(const double* numbers, int rows) { return active_kernels().label->sum(numbers, rows); }
 
 template <class T>
 class RowDriver {

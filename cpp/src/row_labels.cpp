@@ -1,6 +1,10 @@
 // Reading masks, sample weights and class indices of any type.
 #include "row_labels.hpp"
 
+#include <algorithm>
+
+#include "kernel_table.hpp"
+
 namespace ndloss {
 namespace {
 
@@ -42,37 +46,25 @@ std::int64_t read_mask(const RowCall& call, const RowWalk& walk, const RowOffset
 }
 
 /// Sorts the rows by their labels into kept, ignored and bad ones. What is masked has no label to be looked at.
-template <bool Selects>
-void sort_labels(const RowCall& call, const RowWalk& walk, std::int64_t row, int rows, TileLabels& out) {
+void sort_labels(const RowCall& call, const RowWalk& walk, std::int64_t row, int rows, bool selects, TileLabels& out) {
   std::int64_t seen[tile_rows];
+  std::copy_n(out.label, rows, seen);
   // A uint64 of 2^63 or more, seen through its bits, is negative, and never what is ignored.
   const bool wide_unsigned = walk.array(label_array).dtype == DType::uint64;
-  const auto classes = static_cast<std::uint64_t>(walk.classes());
-  const std::int64_t ignored = call.ignore_index;
-  const bool can_ignore = is_likelihood(call.kind) && (!wide_unsigned || ignored >= 0);
-  const auto skipped = [&](std::int64_t y, int r) -> bool { return (can_ignore & (y == ignored)) | (Selects && !out.keep[r]); };
-  bool any_bad = false;
-  std::int64_t kept = 0;
-  for (int r = 0; r < rows; ++r) {
-    const std::int64_t y = out.label[r];
-    const bool inside = static_cast<std::uint64_t>(y) < classes;
-    const bool left_out = skipped(y, r);
-    any_bad |= !inside & !left_out;
-    const bool keep = inside & !left_out;
-    out.label[r] = keep ? y : -1;
-    out.weight[r] = keep ? 1.0 : 0.0;
-    kept += keep ? 1 : 0;
-    seen[r] = y;
-  }
-  out.kept = kept;
-  if (any_bad) {
+  const LabelRule rule{.classes = static_cast<std::uint64_t>(walk.classes()),
+                       .ignored = call.ignore_index,
+                       .can_ignore = is_likelihood(call.kind) && (!wide_unsigned || call.ignore_index >= 0)};
+  const LabelCount count = active_kernels().label->sort(rule, selects ? out.keep : nullptr, rows, out.label, out.weight);
+  out.kept = count.kept;
+  if (count.any_bad) {
     for (int r = 0; r < rows && !out.bad.found(); ++r) {
-      if (static_cast<std::uint64_t>(seen[r]) >= classes && !skipped(seen[r], r)) {
+      const bool left_out = (rule.can_ignore && seen[r] == rule.ignored) || (selects && !out.keep[r]);
+      if (static_cast<std::uint64_t>(seen[r]) >= rule.classes && !left_out) {
         out.bad = {.index = row + r, .value = static_cast<std::uint64_t>(seen[r]), .operand = 1};
       }
     }
   }
-  if constexpr (Selects) {
+  if (selects) {
     for (int r = 0; r < rows; ++r) {
       out.keep[r] = out.label[r] >= 0;
     }
@@ -87,15 +79,7 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
   out.kept = selects ? read_mask(call, walk, offsets, rows, out) : rows;
   if (call.labels != nullptr) {
     read_numbers(walk, active_kernels().pack->label, label_array, offsets, rows, out.label);
-    for (int r = rows; r < tile_rows; ++r) {
-      out.label[r] = -1;
-      out.weight[r] = 0;
-    }
-    if (selects) {
-      sort_labels<true>(call, walk, row, rows, out);
-    } else {
-      sort_labels<false>(call, walk, row, rows, out);
-    }
+    sort_labels(call, walk, row, rows, selects, out);
     if (!call.weight.empty()) {
       for (int r = 0; r < rows; ++r) {
         out.weight[r] = out.label[r] >= 0 ? call.weight[static_cast<std::size_t>(out.label[r])] : 0.0;

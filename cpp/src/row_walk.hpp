@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "kernel_table.hpp"
 #include "layout.hpp"
@@ -92,6 +93,14 @@ struct TileNumbers {
   bool direct = false;
 };
 
+/// Whether the classes of a row, so many bytes apart, fall into one set of a cache and push each other out before they are read
+/// again. They are then copied once.
+inline bool crowded(std::int64_t classes, std::int64_t class_stride) {
+  constexpr std::int64_t page = 4096;
+  constexpr std::int64_t ways = 8;
+  return classes > ways / 2 && class_stride % page == 0;
+}
+
 /// The tile where a kernel can read or write the array in place; not direct where it has to go through scratch.
 template <class T>
 TileNumbers<T> in_place(const RowWalk& walk, int k, const RowOffsets& offsets, int rows) {
@@ -100,16 +109,19 @@ TileNumbers<T> in_place(const RowWalk& walk, int k, const RowOffsets& offsets, i
   const char* base = array.data + offsets.at(k, 0);
   const std::int64_t class_stride = walk.class_stride(k);
   std::int64_t row_stride = 0;
-  const bool native = array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(base) % sizeof(T) == 0;
-  if (!native || !offsets.even(k, rows, row_stride) || row_stride % size != 0 || class_stride % size != 0) {
+  if (!native_at<T>(array, base) || !offsets.even(k, rows, row_stride) || row_stride % size != 0 || class_stride % size != 0) {
     return {};
   }
   const bool fits = walk.across() ? rows == tile_rows && row_stride == size : class_stride == size;
-  if (!fits) {
+  if (!fits || (walk.across() && crowded(walk.classes(), class_stride))) {
     return {};
   }
   return {const_cast<T*>(reinterpret_cast<const T*>(base)), row_stride / size, class_stride / size, true};
 }
+
+/// What a tile has of one class.
+template <class T>
+inline constexpr std::int64_t tile_bytes = tile_rows * static_cast<std::int64_t>(sizeof(T));
 
 /// A tile in scratch: across, classes of tile_rows lanes; along, rows of classes.
 template <class T>
@@ -126,14 +138,22 @@ void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, 
   if (walk.across() && rows == tile_rows && offsets.even(k, rows, row_stride)) {
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
     const char* base = array.data + offsets.at(k, 0);
-    const bool native =
-        array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(base) % sizeof(T) == 0;
-    if (native && walk.class_stride(k) == size && row_stride % size == 0) {
+    if (native_at<T>(array, base) && walk.class_stride(k) == size && row_stride % size == 0) {
       active_pack<T>().transpose(reinterpret_cast<const T*>(base), row_stride / size, walk.classes(), tile.data);
       return;
     }
+    if (native_at<T>(array, base) && row_stride == size && walk.class_stride(k) % size == 0) {
+      for (std::int64_t c = 0; c < walk.classes(); ++c) {
+        const char* from = base + c * walk.class_stride(k);
+        for (std::int64_t line = 0; line < tile_bytes<T>; line += 64) {
+          __builtin_prefetch(from + tile_bytes<T> + line);
+        }
+        std::memcpy(tile.data + c * tile.class_stride, from, tile_bytes<T>);
+      }
+      return;
+    }
     for (std::int64_t c = 0; c < walk.classes(); ++c) {
-      copy(array.data + offsets.at(k, 0) + c * walk.class_stride(k), row_stride, rows, tile.data + c * tile.class_stride, 1);
+      copy(base + c * walk.class_stride(k), row_stride, rows, tile.data + c * tile.class_stride, 1);
     }
     return;
   }
@@ -178,6 +198,14 @@ void unpack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows
       offsets.even(k, rows, row_stride)) {
     T* to = reinterpret_cast<T*>(const_cast<char*>(array.data) + offsets.at(k, 0));
     active_pack<T>().transpose_back(tile.data, walk.classes(), to, row_stride / size);
+    return;
+  }
+  if (walk.across() && rows == tile_rows && array.dtype == dtype_of<T>() && offsets.even(k, rows, row_stride) &&
+      row_stride == size) {
+    char* to = const_cast<char*>(array.data) + offsets.at(k, 0);
+    for (std::int64_t c = 0; c < walk.classes(); ++c) {
+      std::memcpy(to + c * walk.class_stride(k), tile.data + c * tile.class_stride, tile_bytes<T>);
+    }
     return;
   }
   for (int r = 0; r < rows; ++r) {

@@ -1,6 +1,7 @@
 // Values and gradients of the elementwise losses from C++, at the numbers of the specification.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -72,6 +73,34 @@ TEST_CASE("likelihoods and divergences of the specification") {
   check_near(unreduced(ndloss::PoissonNLLFullLoss{}, {0.5, 1, 2}, {0, 1, 5}), {1.648721, 1.718282, 2.159904});
   check_near(unreduced(ndloss::PoissonNLLRateLoss{}, {0.5, 1, 2}, {0, 1, 5}), {0.5, 1, -1.465736});
   check_near(unreduced(ndloss::PoissonNLLRateFullLoss{}, {0.5, 1, 2}, {0, 1, 5}), {0.5, 1, 3.305111});
+}
+
+TEST_CASE_TEMPLATE("binary cross entropy folds hard targets", V, float, double) {
+  using Limits = std::numeric_limits<V>;
+  const ndloss::BCELoss loss;
+  CHECK(loss.foldable(V(0.5), V(0)));
+  CHECK(loss.foldable(V(0.5), V(1)));
+  CHECK_FALSE(loss.foldable(V(0.5), V(0.5)));
+  CHECK_FALSE(loss.foldable(V(0.5), Limits::quiet_NaN()));
+  const auto check = [&](V input, V target) {
+    CAPTURE(input);
+    CAPTURE(target);
+    const auto parts = loss.folded(input, target);
+    const auto p = static_cast<long double>(input);
+    const long double exact = std::min(-(target == V(1) ? std::log(p) : std::log1p(-p)), 100.0L);
+    CHECK(parts.argument >= V(0));
+    CHECK(parts.argument < V(512));  // eight of them multiply without overflow
+    CHECK(std::abs(static_cast<long double>(parts.value()) - exact) <= 3 * exact * Limits::epsilon());
+  };
+  for (const V target : {V(0), V(1)}) {
+    for (V p = Limits::min() / 2; p < V(1); p *= V(1.37)) {
+      check(p, target);
+      check(V(1) - p, target);
+    }
+    for (const V p : {V(0), V(1), V(0.5), Limits::denorm_min(), std::nextafter(V(1), V(0)), V(0x1p-8), V(4e-44), V(3.5e-44)}) {
+      check(p, target);
+    }
+  }
 }
 
 TEST_CASE("a predicted variance has a gradient of its own, and is not negative") {

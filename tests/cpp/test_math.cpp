@@ -127,6 +127,26 @@ TEST_CASE_TEMPLATE("exp_scaled is a power of two times exp", V, float, double) {
   }
 }
 
+TEST_CASE_TEMPLATE("exp_raised keeps the digits of what exp loses", V, float, double) {
+  for (V x = V(1); x > math::Real<V>::raised_floor; x -= V(0.7)) {
+    CAPTURE(x);
+    const math::RaisedExp<V> power = math::exp_raised(x);
+    CHECK(same(power.value(), math::exp(x)));
+    const long double exact = std::exp(static_cast<long double>(x));
+    const long double raised = static_cast<long double>(power.raised) * static_cast<long double>(power.unit);
+    CHECK(std::abs(raised - exact) <= exact * Limits<V>::epsilon());
+    const V factor = Limits<V>::max() / 4;
+    if (x < V(0)) {
+      const long double product = exact * static_cast<long double>(factor);
+      CHECK(std::abs(static_cast<long double>(power.times(factor)) - product) <= 2 * product * Limits<V>::epsilon());
+    }
+  }
+  CHECK(same(math::exp_raised(-inf<V>).times(V(2)), V(0)));
+  CHECK(same(math::exp_raised(V(-2) * -math::Real<V>::raised_floor).times(V(2)), V(0)));
+  CHECK(same(math::exp_raised(inf<V>).times(V(2)), inf<V>));
+  CHECK(std::isnan(math::exp_raised(math::nan<V>).times(V(2))));
+}
+
 TEST_CASE_TEMPLATE("log at the ends of its range", V, float, double) {
   CHECK(same(math::log(V(0)), -inf<V>));
   CHECK(same(math::log(-V(0)), -inf<V>));

@@ -47,6 +47,7 @@ struct Folded {
 /// and, optionally,
 ///   params()   the parameters by name
 ///   folds      true if folded() gives the value as Folded<V>
+///   foldable() whether it does for these operands, where it does not for all
 ///   row_mean   true if a loss element is the mean over the last axis
 template <class L>
 concept ElementwiseLoss = std::is_aggregate_v<L> && requires {
@@ -58,6 +59,9 @@ concept ElementwiseLoss = std::is_aggregate_v<L> && requires {
 
 template <class L>
 inline constexpr bool folds = requires { requires L::folds; };
+
+template <class L>
+inline constexpr bool folds_some = folds<L> && requires { &L::template foldable<float>; };
 
 template <class L>
 inline constexpr bool row_mean = requires { requires L::row_mean; };

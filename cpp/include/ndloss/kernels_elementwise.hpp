@@ -16,9 +16,6 @@ namespace ndloss {
 
 inline constexpr int max_operands = 4;
 
-/// How far ahead of its loads a pass asks memory for what comes.
-inline constexpr std::ptrdiff_t prefetch_bytes = 4096;
-
 /// One block of an elementwise pass.
 template <class T>
 struct ElementwiseBlock {
@@ -279,6 +276,47 @@ BlockResult map_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
   return result;
 }
 
+template <class L, class T, std::size_t... K>
+NDLOSS_INLINE bool foldable_at(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, std::index_sequence<K...>) {
+  return loss.foldable(block.operand[K][i]...);
+}
+
+/// Whether a loss that folds some of its elements folds all of these.
+template <class L, class T>
+NDLOSS_INLINE bool all_foldable(const L& given_loss, const ElementwiseBlock<T>& given, std::ptrdiff_t begin,
+                                std::ptrdiff_t count) {
+  const L loss = given_loss;
+  const ElementwiseBlock<T> block = given;
+  std::uint32_t whole = 0;
+#pragma omp simd reduction(| : whole)
+  for (std::ptrdiff_t i = begin; i < begin + count; ++i) {
+    whole |= static_cast<std::uint32_t>(!foldable_at(loss, block, i, std::make_index_sequence<L::operands>{}));
+  }
+  return whole == 0;
+}
+
+/// The terms of `count` elements, a step at most, and zeros behind them; true if one saw a bad value.
+template <unsigned S, class L, class T>
+NDLOSS_INLINE bool step_terms(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t begin, std::ptrdiff_t count,
+                              T* value, T* argument) {
+  const std::ptrdiff_t whole = count / lanes;
+  const std::ptrdiff_t rest = count - whole * lanes;
+  bool seen = groups<S>(loss, block, begin, whole, value, argument);
+  if (rest > 0) {
+    const std::ptrdiff_t at = whole * lanes;
+    const Remainder<S, L, T> remainder(block, begin + at, static_cast<int>(rest));
+    seen |= groups<S>(loss, remainder.block, 0, 1, value + at, argument + ((S & folded_value) != 0 ? at : 0));
+    remainder.give_back(block, begin + at, static_cast<int>(rest));
+  }
+  for (std::ptrdiff_t k = count; k < step; ++k) {
+    value[k] = 0;
+    if constexpr ((S & folded_value) != 0) {
+      argument[k] = 0;
+    }
+  }
+  return seen;
+}
+
 /// Sums the loss, and stores the gradients that S names.
 template <class L, unsigned S, class T>
 BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block) {
@@ -289,24 +327,22 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
   BlockResult result;
   for (std::ptrdiff_t i = 0; i < block.size; i += step) {
     const std::ptrdiff_t count = block.size - i < step ? block.size - i : step;
-    const std::ptrdiff_t whole = count / lanes;
-    const std::ptrdiff_t rest = count - whole * lanes;
-    bool seen = groups<S>(loss, block, i, whole, terms.value, terms.argument);
-    if (rest > 0) {
-      const std::ptrdiff_t at = whole * lanes;
-      const Remainder<S, L, T> remainder(block, i + at, static_cast<int>(rest));
-      seen |= groups<S>(loss, remainder.block, 0, 1, terms.value + at, terms.argument + ((S & folded_value) != 0 ? at : 0));
-      remainder.give_back(block, i + at, static_cast<int>(rest));
-    }
-    for (std::ptrdiff_t k = count; k < step; ++k) {
-      terms.value[k] = 0;
-      if constexpr ((S & folded_value) != 0) {
-        terms.argument[k] = 0;
+    bool folded = (S & folded_value) != 0;
+    bool seen = false;
+    if constexpr (folds_some<L>) {
+      folded = all_foldable(loss, block, i, count);
+      if (!folded) {
+        seen = step_terms<(S & ~folded_value) | whole_value>(loss, block, i, count, terms.value, terms.argument);
       }
+    }
+    if (folded || !folds_some<L>) {
+      seen = step_terms<S>(loss, block, i, count, terms.value, terms.argument);
     }
     add_values(all, terms.value);
     if constexpr ((S & folded_value) != 0) {
-      add_logarithms(all, terms.argument);
+      if (folded) {
+        add_logarithms(all, terms.argument);
+      }
     }
     note<L>(result.bad, seen, block, i, i + count);
   }

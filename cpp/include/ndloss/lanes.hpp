@@ -16,6 +16,9 @@ namespace {
 inline constexpr int lanes = 32;
 inline constexpr int run = 8;
 
+/// How far ahead of its loads a pass asks memory for what comes.
+inline constexpr std::ptrdiff_t prefetch_bytes = 4096;
+
 /// One lane's sum over one run.
 template <class T>
 struct Tally {

@@ -30,7 +30,8 @@ struct Real<float> {
   static constexpr float ln2_hi = 0x1.62e4p-1F;  // 14 bits: exact times any exponent
   static constexpr float ln2_lo = 0x1.7f7d1cp-20F;
   static constexpr float exp_floor = -104.0F;  // e^-104 rounds to zero
-  static constexpr float exp_ceiling = 89.0F;  // e^89 is beyond the largest float
+  static constexpr float raised_floor = -131.0F;  // the least with a normal 2^exp_bias e^x
+  static constexpr float exp_ceiling = 89.0F;     // e^89 is beyond the largest float
   static constexpr int exp_bias = 64;          // keeps 2^(k + bias) normal for every k of a non-positive argument
   static constexpr float unbias = 0x1p-64F;
   static constexpr float exp_tail[] = {0x1.fffffcp-2F, 0x1.555492p-3F, 0x1.5558f2p-5F, 0x1.1239e2p-7F, 0x1.6a2430p-10F};
@@ -47,6 +48,7 @@ struct Real<double> {
   static constexpr double ln2_hi = 0x1.62e42feep-1;  // 32 bits: exact times any exponent
   static constexpr double ln2_lo = 0x1.a39ef35793c76p-33;
   static constexpr double exp_floor = -746.0;
+  static constexpr double raised_floor = -1063.0;
   static constexpr double exp_ceiling = 710.0;
   static constexpr int exp_bias = 512;
   static constexpr double unbias = 0x1p-512;
@@ -221,16 +223,39 @@ NDLOSS_INLINE V exp_nonpositive(V x) {
   return exp_scaled(at_least(x, R::exp_floor), power_magic<V>(R::exp_bias)) * R::unbias;
 }
 
+/// e^x = raised * unit, where `unit` is a power of two and `raised` keeps its digits where e^x is subnormal, or beyond.
+template <class V>
+struct RaisedExp {
+  V raised;
+  V unit;
+
+  NDLOSS_INLINE V value() const { return raised * unit; }
+
+  /// e^x times a factor that may be large.
+  NDLOSS_INLINE V times(V factor) const {
+    const bool small = (raised < V(1)) & (unit < V(1));
+    return select(small, raised, value()) * factor * select(small, unit, V(1));
+  }
+};
+
+/// Types: float, double. Max error: 0.90 ULP float, 0.90 double. Range: all.
+/// At -inf and below raised_floor (e^-131, double: e^-1063): 0. At +inf: +inf. NaN: NaN.
+template <class V>
+NDLOSS_INLINE RaisedExp<V> exp_raised(V x) {
+  using R = Real<V>;
+  const V t = at_most(at_least(x, R::raised_floor), R::exp_ceiling);
+  const bool grows = t > V(0);
+  const V magic = select(grows, power_magic<V>(-R::exp_bias), power_magic<V>(R::exp_bias));
+  return {.raised = select(x < R::raised_floor, V(0), exp_scaled(t, magic)),
+          .unit = select(grows, V(1) / R::unbias, R::unbias)};
+}
+
 /// e^x.
 /// Types: float, double. Max error: 0.90 ULP float, 0.90 double, subnormal results included. Range: all.
 /// At -0, +0: 1. At +inf: +inf. At -inf: 0. NaN: NaN.
 template <class V>
 NDLOSS_INLINE V exp(V x) {
-  using R = Real<V>;
-  const V t = at_most(at_least(x, R::exp_floor), R::exp_ceiling);
-  const bool grows = t > V(0);
-  const V magic = select(grows, power_magic<V>(-R::exp_bias), power_magic<V>(R::exp_bias));
-  return exp_scaled(t, magic) * select(grows, V(1) / R::unbias, R::unbias);
+  return exp_raised(x).value();
 }
 
 /// a - b on the bits of floating numbers, which wraps.

@@ -16,6 +16,20 @@ struct BCELoss {
   static constexpr int operands = 2;
   static constexpr int inputs = 2;
   static constexpr Domain domains[] = {Domain::probability, Domain::probability};
+  static constexpr bool folds = true;
+
+  /// A soft target needs both logarithms, each times its own number.
+  template <class V>
+  NDLOSS_INLINE bool foldable(V /*input*/, V target) const {
+    return (target == V(0)) | (target == V(1));
+  }
+
+  template <class V>
+  NDLOSS_INLINE Folded<V> folded(V input, V target) const {
+    const bool on = target == V(1);
+    const V off = V(1) - input;
+    return minus_log(math::select(on, input, off), math::select(on, off, input));
+  }
 
   template <class V>
   NDLOSS_INLINE Term<V, 2> operator()(V input, V target) const {
@@ -29,6 +43,28 @@ struct BCELoss {
     return {.value = -(target * math::at_least(log_on, floor)) - off * math::at_least(log_off, floor),
             .grad = {(input - target) / variance, log_off - log_on},
             .curvature = {curvature, V(0)}};
+  }
+
+ private:
+  /// -max(log q, -100) from q and 1 - q. From 2^-8 on, log1p((1 - q) / q), which stays exact near q = 1; below, the exponent
+  /// apart, so that a product of arguments does not overflow.
+  template <class V>
+  NDLOSS_INLINE static Folded<V> minus_log(V q, V rest) {
+    using R = math::Real<V>;
+    constexpr V least = V(3.720075976020836e-44);  // e^-100
+    constexpr V ln2 = V(0.693147180559945309);
+    constexpr int shift = R::mantissa_bits + 1;
+    const bool far = q < V(0x1p-8);
+    const bool tiny = q < std::numeric_limits<V>::min();
+    const math::Int<V> b = math::bits(math::select(tiny, q * V(math::Int<V>(1) << shift), q));
+    const math::Int<V> field = math::exponent_field<V>(b);
+    const V mantissa = math::from_bits<V>(math::bits_difference<V>(b, field)) * V(0.5);
+    const V exponent = math::exponent_value<V>(field) - math::select(tiny, V(shift - 1), V(-1));
+    const V divisor = math::select(far, mantissa, q);
+    const V dividend = math::select(far, V(1) - mantissa, rest);
+    const bool certain = q < least;
+    return {.linear = math::select(certain, V(100), math::select(far, -(exponent * ln2), V(0))),
+            .argument = math::select(certain, V(0), dividend / divisor)};
   }
 };
 

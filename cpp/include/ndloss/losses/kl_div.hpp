@@ -22,20 +22,21 @@ struct KLDivergence {
 
   template <class V>
   NDLOSS_INLINE Term<V, 2> operator()(V input, V target) const {
-    const V p = LogTarget ? math::exp(target) : target;
-    const V log_p = LogTarget ? target : math::log(target);
-    const V distance = log_p - input;
-    const bool absent = (p == V(0)) & (input == input);
-    const V value = math::select(absent, V(0), p * distance);
     if constexpr (LogTarget) {
-      return {.value = value,
-              .grad = {-p, math::select(absent, V(0), p * (distance + V(1)))},
-              .curvature = {V(0), math::select(absent, V(0), p * (distance + V(2)))}};
+      const math::RaisedExp<V> power = math::exp_raised(target);
+      const V distance = target - input;
+      const bool absent = (power.raised == V(0)) & (input == input);
+      const auto term = [&](V factor) { return math::select(absent, V(0), power.times(factor)); };
+      return {.value = term(distance),
+              .grad = {-power.value(), term(distance + V(1))},
+              .curvature = {V(0), term(distance + V(2))}};
     } else {
-      const V slope = math::select_special(p == math::infinity<V>, math::nan<V>, distance + V(1));
-      return {.value = value,
-              .grad = {-p, math::select(p <= V(0), V(0), slope)},
-              .curvature = {V(0), math::select(p <= V(0), V(0), V(1) / p)}};
+      const V distance = math::log(target) - input;
+      const bool absent = (target == V(0)) & (input == input);
+      const V slope = math::select_special(target == math::infinity<V>, math::nan<V>, distance + V(1));
+      return {.value = math::select(absent, V(0), target * distance),
+              .grad = {-target, math::select(target <= V(0), V(0), slope)},
+              .curvature = {V(0), math::select(target <= V(0), V(0), V(1) / target)}};
     }
   }
 };

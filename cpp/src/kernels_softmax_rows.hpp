@@ -1,0 +1,324 @@
+/// What one class of one row adds, and how a row is finished: the part of the softmax kernels that both directions share.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ndloss/lanes.hpp"
+#include "ndloss/losses/cross_entropy.hpp"
+#include "ndloss/softmax.hpp"
+#include "softmax_tile.hpp"
+
+namespace ndloss::NDLOSS_ISA {
+namespace {
+
+static_assert(tile_rows == lanes);
+
+enum class Direction : std::uint8_t { across, along };
+
+constexpr bool is_loss(SoftmaxJob job) { return job == SoftmaxJob::value || job == SoftmaxJob::gradient; }
+
+constexpr bool is_product(SoftmaxJob job) { return job == SoftmaxJob::softmax_vjp || job == SoftmaxJob::log_softmax_vjp; }
+
+/// Whether a job keeps the exponentials in its output until the row is finished.
+constexpr bool stores(SoftmaxJob job) { return job != SoftmaxJob::value && job != SoftmaxJob::log_softmax; }
+
+// ---- one class of one row ----
+
+/// What one class, or two, add to a row.
+template <class T>
+struct RowTerms {
+  Tally<T> rest;          // exponentials of all but the maxima
+  Tally<T> maxima;        // how many equal the maximum
+  Tally<T> coefficients;  // a_c
+  Tally<T> distance;      // a_c (m - x_c)
+};
+
+template <class T>
+NDLOSS_INLINE RowTerms<T> operator+(const RowTerms<T>& a, const RowTerms<T>& b) {
+  return {a.rest + b.rest, a.maxima + b.maxima, a.coefficients + b.coefficients, a.distance + b.distance};
+}
+
+/// What a lane adds up of a row. Exponentials go into doubles two at a time: the loss of a dominant class is their sum alone,
+/// and has no digits to lose.
+template <class T>
+struct RowLane {
+  Wide<T> rest;
+  Tally<T> maxima;
+  Tally<T> coefficients;
+  Tally<T> distance;
+};
+
+template <class T>
+NDLOSS_INLINE RowLane<T> operator+(const RowLane<T>& a, const RowLane<T>& b) {
+  return {a.rest + b.rest, a.maxima + b.maxima, a.coefficients + b.coefficients, a.distance + b.distance};
+}
+
+template <class T>
+NDLOSS_INLINE RowLane<T> widened(const RowTerms<T>& terms) {
+  return {widen(terms.rest), terms.maxima, terms.coefficients, terms.distance};
+}
+
+/// Where class c of row r stands; the stride that the lanes run along is 1.
+template <Direction D>
+NDLOSS_INLINE std::ptrdiff_t offset(std::ptrdiff_t row_stride, std::ptrdiff_t class_stride, std::ptrdiff_t c,
+                                    std::ptrdiff_t r) {
+  return D == Direction::across ? c * class_stride + r : r * row_stride + c;
+}
+
+/// What a tile holds of one class of one row.
+template <class T>
+struct Class {
+  T x;
+  T target;       // probability, or upstream gradient of a product
+  T coefficient;  // a_c
+};
+
+template <Direction D, Coefficients K, SoftmaxJob J, class T>
+NDLOSS_INLINE Class<T> read_class(const SoftmaxTile<T>& tile, std::ptrdiff_t c, std::ptrdiff_t r) {
+  Class<T> one{tile.input[offset<D>(tile.row_stride, tile.class_stride, c, r)], T(0), T(0)};
+  if constexpr (K == Coefficients::probabilities || is_product(J)) {
+    one.target = tile.target[offset<D>(tile.target_row_stride, tile.target_class_stride, c, r)];
+  }
+  if constexpr (K == Coefficients::probabilities) {
+    one.coefficient = tile.per_class[c] * math::fma(one.target, tile.keep, tile.add);
+  } else if constexpr (K == Coefficients::shared) {
+    one.coefficient = tile.per_class[c];
+  }
+  return one;
+}
+
+/// The maximum that distances are taken from: 0 stands in for -inf.
+template <class V>
+NDLOSS_INLINE V distance_origin(V max) {
+  return math::select(max == -math::infinity<V>, V(0), max);
+}
+
+/// What one class adds to its lane; its exponential is stored where the job needs it again.
+template <Direction D, Coefficients K, SoftmaxJob J, class T>
+NDLOSS_INLINE RowTerms<T> observe(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c,
+                                  std::ptrdiff_t r, bool keep) {
+  RowTerms<T> lane;
+  const Class<T> one = read_class<D, K, J>(tile, c, r);
+  const T e = reference.exp(one.x);
+  const bool is_max = one.x == reference.max;
+  lane.rest.head = is_max | !keep ? T(0) : e;
+  lane.maxima.head = is_max & keep ? T(1) : T(0);
+  if constexpr (K == Coefficients::probabilities) {
+    lane.coefficients.head = keep ? one.coefficient : T(0);
+  }
+  if constexpr (K != Coefficients::none) {
+    const T distance = math::product_or_zero(one.coefficient, distance_origin(reference.max) - one.x);
+    lane.distance.head = keep ? distance : T(0);
+  }
+  if constexpr (stores(J)) {
+    tile.output[offset<D>(tile.output_row_stride, tile.output_class_stride, c, r)] = e;
+  }
+  return lane;
+}
+
+/// What a finished row needs to put out one number per class.
+template <class T>
+struct Emission {
+  T coefficients;  // A
+  T share;
+  T max;
+  T log_total;
+  T scale;  // of the gradient
+  T inner;  // Σ g P or Σ g
+  bool kept;
+};
+
+template <Direction D, Coefficients K, SoftmaxJob J, class T>
+NDLOSS_INLINE void emit(const SoftmaxTile<T>& tile, const Emission<T>& row, std::ptrdiff_t c, std::ptrdiff_t r) {
+  const Class<T> one = read_class<D, K, J>(tile, c, r);
+  T& out = tile.output[offset<D>(tile.output_row_stride, tile.output_class_stride, c, r)];
+  if constexpr (J == SoftmaxJob::log_softmax) {
+    out = (one.x - row.max) - row.log_total;
+  } else {
+    const T probability = out * math::Real<T>::unbias * row.share;
+    if constexpr (J == SoftmaxJob::gradient) {
+      const T slope = row.scale * CrossEntropyLoss::slope(row.coefficients, probability, one.coefficient);
+      out = row.kept ? slope : T(0);
+    } else if constexpr (J == SoftmaxJob::softmax) {
+      out = probability;
+    } else if constexpr (J == SoftmaxJob::softmax_vjp) {
+      out = probability * (one.target - row.inner);
+    } else {
+      out = one.target - probability * row.inner;
+    }
+  }
+}
+
+/// The second derivative for one class, while its exponential stands in the output.
+template <Direction D, class T>
+NDLOSS_INLINE void emit_curvature(const SoftmaxTile<T>& tile, const Emission<T>& row, T complement, std::ptrdiff_t c,
+                                  std::ptrdiff_t r) {
+  const std::ptrdiff_t at = offset<D>(tile.output_row_stride, tile.output_class_stride, c, r);
+  const T probability = tile.output[at] * math::Real<T>::unbias * row.share;
+  const T curvature = row.scale * CrossEntropyLoss::curvature(row.coefficients, probability, complement);
+  tile.curvature[at] = row.kept ? curvature : T(0);
+}
+
+/// The gradients for a row's probabilities and for the class weights (one row's part of them).
+template <Direction D, class T>
+NDLOSS_INLINE void emit_target_gradients(const SoftmaxTile<T>& tile, const Emission<T>& row, std::ptrdiff_t c,
+                                         std::ptrdiff_t r) {
+  const Class<T> one = read_class<D, Coefficients::probabilities, SoftmaxJob::gradient>(tile, c, r);
+  const std::ptrdiff_t to = offset<D>(tile.output_row_stride, tile.output_class_stride, c, r);
+  const T surprise = row.log_total + (row.max - one.x);
+  if (tile.grad_target != nullptr) {
+    const T slope = row.scale * math::product_or_zero(tile.per_class[c] * tile.keep, surprise);
+    tile.grad_target[to] = row.kept ? slope : T(0);
+  }
+  if (tile.grad_weight != nullptr) {
+    const T slope = row.scale * math::product_or_zero(math::fma(one.target, tile.keep, tile.add), surprise);
+    tile.grad_weight[to] = row.kept ? slope : T(0);
+  }
+}
+
+// ---- the rows of a tile, one per lane ----
+
+template <class T>
+struct ReferenceLanes {
+  T max[lanes];
+  T shift[lanes];
+  T magic[lanes];
+  T floor[lanes];
+  T unscale[lanes];
+  T unscale_tail[lanes];
+
+  NDLOSS_INLINE SoftmaxReference<T> get(int l) const {
+    return {max[l], shift[l], magic[l], floor[l], unscale[l], unscale_tail[l]};
+  }
+
+  /// From the maxima, everything else.
+  NDLOSS_INLINE void derive(int l) {
+    const SoftmaxReference<T> reference = softmax_reference(max[l]);
+    shift[l] = reference.shift;
+    magic[l] = reference.magic;
+    floor[l] = reference.floor;
+    unscale[l] = reference.unscale;
+    unscale_tail[l] = reference.unscale_tail;
+  }
+};
+
+/// The sums of each row, what its label adds, and what it has come to.
+template <class T>
+struct RowLanes {
+  double rest[lanes];
+  double maxima[lanes];
+  double coefficients[lanes];
+  double distance[lanes];
+  T label_coefficient[lanes];
+  T label_input[lanes];
+  T label_shared[lanes];  // the target's share of the shared coefficients
+  T scale[lanes];
+  T kept[lanes];  // 1, or 0 for an ignored row
+  T max[lanes];
+  T share[lanes];
+  T log_total[lanes];
+  T total_coefficients[lanes];
+  T label_slope[lanes];
+  T inner[lanes];
+  double loss[lanes];
+
+  NDLOSS_INLINE Emission<T> emission(int l) const {
+    return {total_coefficients[l], share[l], max[l], log_total[l], scale[l], inner[l], kept[l] != T(0)};
+  }
+};
+
+/// Reads what the tile says of each row.
+template <Coefficients K, class T>
+NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
+  for (int l = 0; l < lanes; ++l) {
+    const bool labelled = tile.label != nullptr && l < tile.rows && tile.label[l] >= 0;
+    const std::ptrdiff_t y = labelled ? tile.label[l] : 0;
+    const bool kept = K == Coefficients::probabilities ? tile.takes_part == nullptr || tile.takes_part[l] : labelled;
+    rows.kept[l] = kept ? T(1) : T(0);
+    rows.label_coefficient[l] = labelled ? tile.label_coefficient[l] : T(0);
+    rows.label_input[l] = labelled ? tile.input[l * tile.row_stride + y * tile.class_stride] : T(0);
+    rows.label_shared[l] = K == Coefficients::shared && labelled ? tile.per_class[y] : T(0);
+    rows.scale[l] = tile.scale != nullptr && l < tile.rows ? tile.scale[l] : T(1);
+    rows.inner[l] = T(0);
+  }
+}
+
+/// Finishes one row: its loss, and what its output needs.
+template <Coefficients K, SoftmaxJob J, class T>
+NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows, double shared, int l) {
+  const SoftmaxReference<T> reference = references.get(l);
+  const SoftmaxRow row = softmax_finish(reference, rows.rest[l], rows.maxima[l]);
+  rows.rest[l] = row.rest;
+  rows.max[l] = reference.max;
+  rows.share[l] = static_cast<T>(row.share);
+  rows.log_total[l] = static_cast<T>(row.log_total);
+  if constexpr (is_loss(J)) {
+    const double a = static_cast<double>(rows.label_coefficient[l]);
+    const double x = static_cast<double>(rows.label_input[l]);
+    const double coefficients = (K == Coefficients::shared ? shared : rows.coefficients[l]) + a;
+    const double distance = rows.distance[l] + math::product_or_zero(a, distance_origin(row.max) - x);
+    const double loss = CrossEntropyLoss::value(row, coefficients, distance);
+    rows.loss[l] = math::select(rows.kept[l] != T(0), loss, 0.0);
+    rows.total_coefficients[l] = static_cast<T>(coefficients);
+    if constexpr (J == SoftmaxJob::gradient && K != Coefficients::probabilities) {
+      const double probability = static_cast<double>(reference.exp(rows.label_input[l]) * math::Real<T>::unbias) * row.share;
+      const double at_label = a + static_cast<double>(rows.label_shared[l]);
+      const double slope = CrossEntropyLoss::slope_at_target(row, coefficients, at_label, x, probability);
+      rows.label_slope[l] = static_cast<T>(slope) * rows.scale[l];
+    }
+  }
+}
+
+/// What remains once the classes are put out: losses, and the gradients at the targets, where A P - a would cancel.
+template <Coefficients K, SoftmaxJob J, class T>
+NDLOSS_INLINE void write_rows(const SoftmaxTile<T>& tile, const RowLanes<T>& rows) {
+  if constexpr (is_loss(J)) {
+    for (int l = 0; l < tile.rows; ++l) {
+      tile.value[l] = rows.loss[l];
+    }
+  }
+  if constexpr (J == SoftmaxJob::gradient && K != Coefficients::probabilities) {
+    for (int l = 0; l < tile.rows; ++l) {
+      if (rows.kept[l] != T(0)) {
+        tile.output[l * tile.output_row_stride + tile.label[l] * tile.output_class_stride] = rows.label_slope[l];
+      }
+    }
+  }
+}
+
+/// Sums in double: across, of one row per lane; along, of one row over all lanes.
+template <class T>
+struct RowSums {
+  WideLanes<T> rest;
+  WideLanes<T> maxima;
+  WideLanes<T> coefficients;
+  WideLanes<T> distance;
+
+  template <Coefficients K>
+  NDLOSS_INLINE void clear() {
+    rest.clear();
+    maxima.clear();
+    if constexpr (K == Coefficients::probabilities) {
+      coefficients.clear();
+    }
+    if constexpr (K != Coefficients::none) {
+      distance.clear();
+    }
+  }
+
+  template <Coefficients K>
+  NDLOSS_INLINE void add(int l, const RowLane<T>& lane) {
+    rest.add(l, lane.rest);
+    maxima.add(l, widen(lane.maxima));
+    if constexpr (K == Coefficients::probabilities) {
+      coefficients.add(l, widen(lane.coefficients));
+    }
+    if constexpr (K != Coefficients::none) {
+      distance.add(l, widen(lane.distance));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace ndloss::NDLOSS_ISA

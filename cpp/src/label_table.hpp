@@ -1,0 +1,45 @@
+/// The kernels of one ISA for what stands beside the classes of a tile of rows: its labels, and one number of each row.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ndloss/math.hpp"
+#include "softmax_tile.hpp"
+
+namespace ndloss {
+
+/// Which labels are kept.
+struct LabelRule {
+  std::uint64_t classes;
+  std::int64_t ignored;
+  bool can_ignore;
+};
+
+/// How many rows are kept; whether a label that is not left out is no class.
+struct LabelCount {
+  std::int64_t kept;
+  bool any_bad;
+};
+
+/// Arrays have tile_rows entries, of which the first `rows` are rows.
+template <class T>
+struct PickTable {
+  /// The number of each row at its label, of class 0 where there is none. Strides count elements.
+  void (*pick)(const T* first, std::ptrdiff_t row_stride, std::ptrdiff_t class_stride, const std::int64_t* label, int rows,
+               T* picked);
+  /// The negative log likelihood of each row; 0 for a row left out.
+  void (*likelihood)(const T* picked, const std::int64_t* label, const double* weight, int rows, double* losses);
+};
+
+struct LabelTables {
+  /// Leaves a kept row its label and weight 1, any other -1 and 0, those beyond `rows` included. `keep` says what a mask keeps;
+  /// null for every row.
+  LabelCount (*sort)(const LabelRule& rule, const bool* keep, int rows, std::int64_t* label, double* weight);
+  /// The sum of `rows` numbers and what it has lost to rounding: pairwise, in a fixed order.
+  math::Pair<double> (*sum)(const double* numbers, int rows);
+  PickTable<float> single;
+  PickTable<double> twice;
+};
+
+}  // namespace ndloss
