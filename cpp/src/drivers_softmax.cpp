@@ -129,6 +129,7 @@ class SoftmaxDriver {
                            const std::int64_t begin = base_.call.begin + block * each;
                            const std::int64_t end = std::min(begin + each, base_.end);
                            T* numbers = scratch.template of<T>(thread);
+                           const Staged staged = stage(begin, end, numbers + tile_scratch());
                            BadValue bad;
                            for (std::int64_t row = begin; row < end; row += tile_height()) {
                              const int count = static_cast<int>(std::min(tile_height(), end - row));
@@ -136,8 +137,11 @@ class SoftmaxDriver {
                                SegmentState states[parallel_row / row_segment];
                                bad.merge(long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part));
                              } else {
-                               bad.merge(run_tile(row, count, numbers, part));
+                               bad.merge(run_tile(row, count, numbers, staged.at(row - begin, classes), part));
                              }
+                           }
+                           if (staged.output != nullptr) {
+                             scatter_tiles<T>(base_.walk, output_array, staged.output, staged.tiles, staged.stream);
                            }
                            return bad;
                          });
@@ -171,6 +175,44 @@ class SoftmaxDriver {
     return taken;
   }
 
+  /// The whole tiles of a block that are copied together: the logits before they are looked at, the output after the last.
+  struct Staged {
+    std::int64_t tiles = 0;
+    T* input = nullptr;
+    T* output = nullptr;
+    char* stream = nullptr;  // where the output goes
+
+    /// What there is for the tile `rows` behind the first.
+    [[nodiscard]] Staged at(std::int64_t rows, std::int64_t classes) const {
+      if (rows / tile_rows >= tiles) {
+        return {};
+      }
+      return {1, input + rows * classes, output == nullptr ? nullptr : output + rows * classes, nullptr};
+    }
+  };
+
+  Staged stage(std::int64_t begin, std::int64_t end, T* numbers) const {
+    const RowWalk& walk = base_.walk;
+    Staged staged;
+    const std::int64_t tiles = (end - begin) / tile_rows;
+    const char* logits = tiles > 0 ? stream_of_tiles<T>(walk, input_array, begin, tiles) : nullptr;
+    if (logits == nullptr) {
+      return staged;
+    }
+    staged.tiles = tiles;
+    staged.input = numbers;
+    gather_tiles<T>(walk, input_array, logits, tiles, staged.input);
+    bool alone = walk.present(output_array) && !walk.present(target_array);
+    for (int k = output_array + 1; k < class_arrays; ++k) {
+      alone = alone && !walk.present(k);
+    }
+    staged.stream = alone ? stream_of_tiles<T>(walk, output_array, begin, tiles) : nullptr;
+    if (staged.stream != nullptr) {
+      staged.output = numbers + tiles * tile_rows * walk.classes();
+    }
+    return staged;
+  }
+
   [[nodiscard]] std::int64_t tile_height() const { return rows_per_tile(base_.walk.classes()); }
 
   /// Numbers of one array's tile in scratch.
@@ -179,8 +221,15 @@ class SoftmaxDriver {
     return (numbers + 15) / 16 * 16;
   }
 
-  /// Every array with a class axis, and one line to convert.
+  /// Numbers of scratch for a tile, and for the staged tiles of a block behind it.
   [[nodiscard]] std::int64_t scratch_numbers() const {
+    const RowWalk& walk = base_.walk;
+    const bool stages = walk.across() && scattered(walk.classes(), walk.class_stride(input_array));
+    return tile_scratch() + (stages ? 2 * rows_per_block(walk.classes()) * walk.classes() : 0);
+  }
+
+  /// Every array with a class axis, and one line to convert.
+  [[nodiscard]] std::int64_t tile_scratch() const {
     return tile_numbers() * class_arrays + std::clamp<std::int64_t>(base_.walk.classes(), 16, row_segment) + 16;
   }
 
@@ -212,7 +261,7 @@ class SoftmaxDriver {
     return static_cast<T>((1.0 - base_.call.label_smoothing) * rows.labels.weight[r]);
   }
 
-  BadValue run_tile(std::int64_t row, int count, T* numbers, Part& part) const {
+  BadValue run_tile(std::int64_t row, int count, T* numbers, const Staged& staged, Part& part) const {
     const RowWalk& walk = base_.walk;
     const RowOffsets offsets = walk.offsets(row, count);
     TileRows<T> rows;
@@ -239,7 +288,7 @@ class SoftmaxDriver {
       }
       return place;
     };
-    const TileNumbers<T> input = readable(input_array);
+    const TileNumbers<T> input = staged.input != nullptr ? in_scratch(walk, staged.input) : readable(input_array);
     tile.input = input.data;
     tile.row_stride = input.row_stride;
     tile.class_stride = input.class_stride;
@@ -253,7 +302,9 @@ class SoftmaxDriver {
     // gradients are wanted.
     TileNumbers<T> places[class_arrays];
     bool direct = in_place_ && walk.present(output_array);
-    if (job_ != SoftmaxJob::value) {
+    if (staged.output != nullptr) {
+      places[output_array] = in_scratch(walk, staged.output);
+    } else if (job_ != SoftmaxJob::value) {
       for (int k = output_array; k < class_arrays; ++k) {
         if (walk.present(k)) {
           places[k] = in_place<T>(walk, k, offsets, count);
@@ -265,6 +316,8 @@ class SoftmaxDriver {
           places[k] = in_scratch(walk, numbers + k * each);
         }
       }
+    }
+    if (job_ != SoftmaxJob::value) {
       tile.output = places[output_array].data;
       tile.output_row_stride = places[output_array].row_stride;
       tile.output_class_stride = places[output_array].class_stride;
@@ -274,7 +327,7 @@ class SoftmaxDriver {
     }
     kernels().tile(tile);
     for (int k = output_array; k < class_arrays && job_ != SoftmaxJob::value && !direct; ++k) {
-      if (walk.present(k)) {
+      if (walk.present(k) && staged.output == nullptr) {
         unpack_tile(walk, k, offsets, count, places[k], numbers + class_arrays * each);
       }
     }

@@ -74,6 +74,11 @@ void RowWalk::complete() {
   layout_ = lay_out(views, row_arrays, arrays_);
 }
 
+bool RowWalk::adjacent(int k, std::int64_t row, std::int64_t count, std::int64_t size) const {
+  const int last = layout_.ndim - 1;
+  return last >= 0 && arrays_[k].strides[last] == size && row % layout_.shape[last] + count <= layout_.shape[last];
+}
+
 RowOffsets RowWalk::offsets(std::int64_t row, int count) const {
   RowOffsets result;
   const int last = layout_.ndim - 1;

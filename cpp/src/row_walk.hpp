@@ -71,6 +71,9 @@ class RowWalk {
 
   [[nodiscard]] RowOffsets offsets(std::int64_t row, int count) const;
 
+  /// Whether these rows of array k stand side by side, `size` bytes each.
+  [[nodiscard]] bool adjacent(int k, std::int64_t row, std::int64_t count, std::int64_t size) const;
+
  private:
   const ArrayView& input_;
   int axis_;
@@ -93,12 +96,12 @@ struct TileNumbers {
   bool direct = false;
 };
 
-/// Whether the classes of a row, so many bytes apart, fall into one set of a cache and push each other out before they are read
-/// again. They are then copied once.
-inline bool crowded(std::int64_t classes, std::int64_t class_stride) {
+/// Whether the classes of a row, so many bytes apart, are so many streams: each on a page of its own, and, a multiple of a page
+/// apart, in one set of a cache, where they push each other out before they are read again. They are copied once, several
+/// tiles together.
+inline bool scattered(std::int64_t classes, std::int64_t class_stride) {
   constexpr std::int64_t page = 4096;
-  constexpr std::int64_t ways = 8;
-  return classes > ways / 2 && class_stride % page == 0;
+  return classes > 4 && (class_stride >= page || class_stride <= -page);
 }
 
 /// The tile where a kernel can read or write the array in place; not direct where it has to go through scratch.
@@ -113,7 +116,7 @@ TileNumbers<T> in_place(const RowWalk& walk, int k, const RowOffsets& offsets, i
     return {};
   }
   const bool fits = walk.across() ? rows == tile_rows && row_stride == size : class_stride == size;
-  if (!fits || (walk.across() && crowded(walk.classes(), class_stride))) {
+  if (!fits || (walk.across() && scattered(walk.classes(), class_stride))) {
     return {};
   }
   return {const_cast<T*>(reinterpret_cast<const T*>(base)), row_stride / size, class_stride / size, true};
@@ -142,16 +145,6 @@ void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, 
       active_pack<T>().transpose(reinterpret_cast<const T*>(base), row_stride / size, walk.classes(), tile.data);
       return;
     }
-    if (native_at<T>(array, base) && row_stride == size && walk.class_stride(k) % size == 0) {
-      for (std::int64_t c = 0; c < walk.classes(); ++c) {
-        const char* from = base + c * walk.class_stride(k);
-        for (std::int64_t line = 0; line < tile_bytes<T>; line += 64) {
-          __builtin_prefetch(from + tile_bytes<T> + line);
-        }
-        std::memcpy(tile.data + c * tile.class_stride, from, tile_bytes<T>);
-      }
-      return;
-    }
     for (std::int64_t c = 0; c < walk.classes(); ++c) {
       copy(base + c * walk.class_stride(k), row_stride, rows, tile.data + c * tile.class_stride, 1);
     }
@@ -161,6 +154,48 @@ void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, 
   for (int r = 0; r < lanes; ++r) {
     copy(array.data + offsets.at(k, r < rows ? r : 0), walk.class_stride(k), walk.classes(), tile.data + r * tile.row_stride,
          tile.class_stride);
+  }
+}
+
+/// Where some whole tiles of array k begin if its classes are scattered and its rows stand side by side, so that the tiles are
+/// better copied together, each class as a stream; null where that is not so.
+template <class T>
+char* stream_of_tiles(const RowWalk& walk, int k, std::int64_t row, std::int64_t tiles) {
+  const Strided& array = walk.array(k);
+  if (!walk.across() || !scattered(walk.classes(), walk.class_stride(k)) ||
+      !walk.adjacent(k, row, tiles * tile_rows, static_cast<std::int64_t>(sizeof(T)))) {
+    return nullptr;
+  }
+  char* first = const_cast<char*>(array.data) + walk.offsets(row, 1).at(k, 0);
+  return native_at<T>(array, first) ? first : nullptr;
+}
+
+/// Tiles in scratch, one after the other, from such a stream. Memory is asked for the class after the next, or for the first
+/// ones of the block behind.
+template <class T>
+void gather_tiles(const RowWalk& walk, int k, const char* stream, std::int64_t tiles, T* to) {
+  const std::int64_t classes = walk.classes();
+  const std::int64_t stride = walk.class_stride(k);
+  for (std::int64_t c = 0; c < classes; ++c) {
+    const char* from = stream + c * stride;
+    const char* later = c + 2 < classes ? from + 2 * stride : stream + tiles * tile_bytes<T> + (c + 2 - classes) * stride;
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      for (std::int64_t line = 0; line < tile_bytes<T>; line += 64) {
+        __builtin_prefetch(later + t * tile_bytes<T> + line);
+      }
+      std::memcpy(to + (t * classes + c) * tile_rows, from + t * tile_bytes<T>, tile_bytes<T>);
+    }
+  }
+}
+
+/// The way back.
+template <class T>
+void scatter_tiles(const RowWalk& walk, int k, const T* from, std::int64_t tiles, char* stream) {
+  for (std::int64_t c = 0; c < walk.classes(); ++c) {
+    for (std::int64_t t = 0; t < tiles; ++t) {
+      std::memcpy(stream + c * walk.class_stride(k) + t * tile_bytes<T>, from + (t * walk.classes() + c) * tile_rows,
+                  tile_bytes<T>);
+    }
   }
 }
 
