@@ -50,6 +50,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    tools = ["check_vectorized", "count_instructions", "machine_code"]
+    session.run("mypy", *(f"tests/cpp/{name}.py" for name in tools), env={"MYPYPATH": "tests/cpp"})
     session.run("clang-format", "--dry-run", "--Werror", *cxx_files())
 
 
@@ -159,6 +161,14 @@ def exhaustive_math(session: nox.Session) -> None:
             (runner,) = Path("build/release").rglob("run_at_isa")
             command = [str(runner.resolve()), isa, str(program.resolve()), "--type", "float", "--stride", "1"]
             session.run(*command, success_codes=[0, 77])
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Every benchmark beside every rival, and docs/performance.md; forty minutes of a machine that does nothing else."""
+    session.install(".[bench]", TORCH)
+    session.run("python", "bench/run_all.py", "--out", "results", *session.posargs)
+    session.run("python", "bench/performance_page.py", "--results", "results")
 
 
 @nox.session

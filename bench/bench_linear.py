@@ -13,22 +13,40 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
 
+import peaks
 from machine import cores, describe
+from results import of_threads, parser, table, write
 
 MODES = ("value", "value and gradients")
 CONTESTANTS = ("products", "ndloss", "torch, options=", "torch")
 VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One contestant in one mode. Without figures when it failed; `why` says so."""
+
+    layer: str
+    mode: str
+    contestant: str
+    seconds: float | None = None
+    spread: float | None = None
+    products: float | None = None  # times the time of the products
+    mib: float | None = None
+    loss: float | None = None
+    why: str = ""
 
 
 def main() -> int:
@@ -39,39 +57,53 @@ def main() -> int:
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     for name in VARIABLES:
         os.environ.pop(name, None)
-    for name, text in describe(ours=True).items():
-        print(f"{name}: {text}")
-    print(f"\n{options.samples} x {options.features} -> {options.classes}, {options.dtype}, {options.threads} threads\n")
-    print("| mode | contestant | s | spread | of products | MiB | loss |\n|---|---|---|---|---|---|---|")
+    facts = describe(ours=True)
+    layer = f"{options.samples} x {options.features} -> {options.classes}, {options.dtype}, {of_threads(options.threads)}"
+    rows: list[Linear] = []
     for mode in MODES:
         products = 0.0
         for contestant in CONTESTANTS:
             command = [sys.executable, __file__, *sys.argv[1:], "--one", contestant, mode]
             run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
             if run.returncode != 0:
-                print(f"| {mode} | {contestant} | {run.stderr.strip().splitlines()[-1]} |")
+                rows.append(Linear(layer, mode, contestant, why=run.stderr.strip().splitlines()[-1]))
                 continue
             found = json.loads(run.stdout)
             products = found["seconds"] if contestant == "products" else products
-            ratio = f"{found['seconds'] / products:.2f}" if products else ""
-            print(
-                f"| {mode} | {contestant} | {found['seconds']:.3f} | {found['spread']:.0%} | {ratio} | {found['mib']:.0f} "
-                f"| {found['loss']:.6f} |",
-                flush=True,
-            )
-    return 0
+            found["loss"] = None if isnan(found["loss"]) else found["loss"]
+            ratio = found["seconds"] / products if products else None
+            rows.append(Linear(layer, mode, contestant, products=ratio, **found))
+    write(options, "linear", "Linear cross entropy", facts, rows, body(rows))
+    return 1 if any(row.why and row.contestant == "ndloss" for row in rows) else 0
+
+
+def body(rows: Sequence[Linear]) -> list[str]:
+    """Return the table of all contestants."""
+    found = []
+    for row in rows:
+        if row.seconds is None or row.mib is None:
+            found.append([row.mode, row.contestant, row.why, "", "", ""])
+            continue
+        ratio = "" if row.products is None else f"{row.products:.2f}"
+        loss = "" if row.loss is None else f"{row.loss:.6f}"
+        found.append([row.mode, row.contestant, f"{row.seconds:.3g}", ratio, f"{row.mib:.0f}", loss])
+    layers = ", ".join(dict.fromkeys(row.layer for row in rows))
+    return [f"{layers}:", "", *table(["mode", "contestant", "s", "of the products", "MiB", "loss"], found, left=2)]
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=2048)
-    parser.add_argument("--features", type=int, default=768)
-    parser.add_argument("--classes", type=int, default=50_257)
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    parser.add_argument("--threads", type=int, default=len(cores()))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--one", nargs=2, metavar=("CONTESTANT", "MODE"), help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--samples", type=int, default=2048)
+    options.add_argument("--features", type=int, default=768)
+    options.add_argument("--classes", type=int, default=50_257)
+    options.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+    options.add_argument("--threads", type=int, default=len(cores()))
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--one", nargs=2, metavar=("CONTESTANT", "MODE"), help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.quick:
+        chosen.samples, chosen.features, chosen.classes = 128, 64, 4096
+    return chosen
 
 
 def _one(options: argparse.Namespace, contestant: str, mode: str) -> dict[str, float]:
@@ -82,7 +114,7 @@ def _one(options: argparse.Namespace, contestant: str, mode: str) -> dict[str, f
     y = rng.integers(0, options.classes, options.samples)
     makers = {"products": _products, "ndloss": _ndloss, "torch": _torch, "torch, options=": _torch_chunked}
     call = makers[contestant](options, mode == MODES[1], x, w, y)
-    before = _resident()
+    before = peaks.resident()
     seconds = []
     loss = float("nan")
     for _ in range(options.repeats + 1):
@@ -91,16 +123,7 @@ def _one(options: argparse.Namespace, contestant: str, mode: str) -> dict[str, f
         seconds.append(time.perf_counter() - start)
     best = min(seconds[1:])
     spread = statistics.median(seconds[1:]) / best - 1
-    return {"seconds": best, "spread": spread, "mib": (_peak() - before) / MIB, "loss": loss}
-
-
-def _resident() -> int:
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"seconds": best, "spread": spread, "mib": (peaks.peak() - before) / MIB, "loss": loss}
 
 
 def _products(options: argparse.Namespace, gradients: bool, x: Any, w: Any, y: Any) -> Callable[[], float]:

@@ -4,7 +4,8 @@
     python bench/bench_losses.py --quick          # a smoke run of a few minutes: small arrays, no claims
     python bench/bench_losses.py --losses mse "cross_entropy 1Mx10" --threads 2 --modes value
 
-Writes losses.json, losses.md and a bar chart for each mode, dtype and number of threads into the folder given by --out.
+Writes losses.json, losses.md and, for each mode, dtype and number of threads, a bar chart of the times and a plot of the GB/s below
+those of the limit into the folder given by --out.
 README.md beside this file says how to read them.
 """
 
@@ -18,13 +19,14 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from chart import draw
+from chart import draw, draw_roofline
 from machine import cores, describe
 from report import TITLES, markdown
+from results import QUICK
 from rows import Plan, Row
+from workloads import MODES
 
 HERE = Path(__file__).resolve().parent
-MODES = ("value", "value_and_grad", "none")
 
 
 def main() -> int:
@@ -44,7 +46,7 @@ def main() -> int:
         print("no workload has one of these words in its name", file=sys.stderr)
         return 2
     if options.out is not None:
-        _write(options.out, rows, facts, quick=options.quick)
+        _write(options.out, options.name, rows, facts, quick=options.quick)
     wrong = [row for row in rows if row.seconds is None and row.contestant.startswith("ndloss")]
     for row in wrong:
         print(f"ndloss has no time: {row}", file=sys.stderr)
@@ -56,6 +58,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="folder for JSON, Markdown and charts; without it the rows are only printed")
+    parser.add_argument("--name", default="losses", help="what the files are called: losses")
     parser.add_argument("--losses", nargs="+", default=[], metavar="WORD", help="workloads whose name contains one of these")
     parser.add_argument("--dtypes", nargs="+", default=["float32"], choices=["float32", "float64"])
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
@@ -104,19 +107,22 @@ def _measure(plan: Plan, usable: list[int]) -> tuple[list[Row], str, bool]:
     return [Row(**row) for row in document["rows"]], document["limit"], finished
 
 
-def _write(folder: Path, rows: list[Row], facts: dict[str, str], *, quick: bool) -> None:
+def _write(folder: Path, stem: str, rows: list[Row], facts: dict[str, str], *, quick: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if quick:
-        facts = {"warning": "a quick run on small arrays: no figure here is a result", **facts}
+        facts = {"warning": QUICK, **facts}
     document = {"facts": facts, "rows": [asdict(row) for row in rows]}
-    (folder / "losses.json").write_text(json.dumps(document, indent=1) + "\n")
-    (folder / "losses.md").write_text(markdown(rows, facts))
-    written = ["losses.json", "losses.md"]
-    for mode, dtype, threads in dict.fromkeys((row.mode, row.dtype, row.threads) for row in rows if row.mode in MODES):
+    (folder / f"{stem}.json").write_text(json.dumps(document, indent=1) + "\n")
+    (folder / f"{stem}.md").write_text(markdown(rows, facts))
+    written = [f"{stem}.json", f"{stem}.md"]
+    for mode, dtype, threads in dict.fromkeys((row.mode, row.dtype, row.threads) for row in rows):
         part = [row for row in rows if (row.mode, row.dtype, row.threads) == (mode, dtype, threads)]
-        name = f"losses_{mode}_{dtype}_{threads}.png"
+        name = f"{stem}_{mode}_{dtype}_{threads}.png"
         title = f"{TITLES[mode]}, {dtype}, {threads} threads; {facts['machine']}; {facts['revision']}"
         if draw(part, folder / name, title):
+            written.append(name)
+        name = f"{stem}_roofline_{mode}_{dtype}_{threads}.png"
+        if draw_roofline(part, folder / name, title):
             written.append(name)
     print(f"written into {folder}: {', '.join(written)}")
 

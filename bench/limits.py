@@ -48,20 +48,20 @@ class Limits:
 
     def contestants(self, workload: Workload, mode: str, threads: int) -> list[Contestant]:
         """The kernels that move the bytes of one workload; the best of them is its limit."""
-        a, b = workload.input, workload.target
-        writes = workload.bytes_written(mode) == a.nbytes
+        operands = workload.operands
+        writes = workload.bytes_written(mode) == workload.input.nbytes
         if self._library is None:
-            return [Contestant("NumPy", _numpy(a, b, writes=writes))]
+            return [Contestant("NumPy", _numpy(operands, writes=writes))]
         library = self._library
         if not writes:  # what an unreduced row loss writes is too little to count
             return [
-                Contestant(library.stream_read_name(k).decode(), _Kernel(library.stream_read, k, (a, b), threads))
+                Contestant(library.stream_read_name(k).decode(), _Kernel(library, library.stream_read, k, operands, threads))
                 for k in range(library.stream_read_count())
             ]
-        out = np.zeros(a.nbytes + 64, dtype=np.uint8)
+        out = np.zeros(workload.input.nbytes + 64, dtype=np.uint8)
         out = out[-out.ctypes.data % 64 :]
         return [
-            Contestant(library.stream_write_name(k).decode(), _Kernel(library.stream_write, k, (a, b, out), threads))
+            Contestant(library.stream_write_name(k).decode(), _Kernel(library, library.stream_write, k, operands, threads, out))
             for k in range(library.stream_write_count())
         ]
 
@@ -75,29 +75,41 @@ def _typed(library: ctypes.CDLL) -> ctypes.CDLL:
 
 
 class _Kernel:
-    """A kernel with its operands; it keeps the arrays alive whose addresses it passes."""
+    """A kernel with two operands, and an output where it writes; further operands are read after them, two by two.
 
-    def __init__(self, function: Callable[..., int], number: int, arrays: Sequence[Array], threads: int) -> None:
-        self.arrays = arrays
-        self.call = partial(function, number, *_where(arrays), threads)
+    It keeps the arrays alive whose addresses it passes.
+    """
 
-    def __call__(self) -> object:
-        return self.call()
+    def __init__(
+        self, library: ctypes.CDLL, function: Callable[..., int], number: int, operands: Sequence[Array], threads: int, *out: Array
+    ) -> None:
+        self.arrays = (*operands, *out)
+        pairs = [_where(operands[k : k + 2]) for k in range(0, len(operands), 2)]
+        self.calls = [partial(function, number, *pairs[0], *(array.ctypes.data for array in out), threads)]
+        read = number if not out else 0
+        self.calls += [partial(library.stream_read, read, *pair, threads) for pair in pairs[1:]]
+
+    def __call__(self) -> None:
+        for call in self.calls:
+            call()
 
 
-def _where(arrays: Sequence[Array]) -> list[int]:
-    """Address and size of both operands; of the output, where there is one, the address alone."""
-    a, b, *out = arrays
-    return [a.ctypes.data, a.nbytes, b.ctypes.data, b.nbytes, *(array.ctypes.data for array in out)]
+def _where(pair: Sequence[Array]) -> list[int | None]:
+    """Address and size of two operands; of none, where there is but one."""
+    a, *others = pair
+    return [a.ctypes.data, a.nbytes, *((others[0].ctypes.data, others[0].nbytes) if others else (None, 0))]
 
 
-def _numpy(a: Array, b: Array, *, writes: bool) -> Callable[[], object]:
-    out = np.empty_like(a) if writes else None
+def _numpy(operands: Sequence[Array], *, writes: bool) -> Callable[[], object]:
+    first, *others = operands
+    out = np.empty_like(first) if writes else None
 
-    def run() -> object:
+    def run() -> None:
         if out is None:
-            return np.add.reduce(a.ravel()), np.add.reduce(b.ravel())
-        np.copyto(out, a)
-        return np.add.reduce(b.ravel())
+            np.add.reduce(first.ravel())
+        else:
+            np.copyto(out, first)
+        for other in others:
+            np.add.reduce(other.ravel())
 
     return run

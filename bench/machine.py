@@ -25,11 +25,31 @@ def cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def available_memory() -> int:
+    """Bytes that can be allocated without swapping; where the system does not say, 4 GiB."""
+    try:
+        found = re.search(r"^MemAvailable:\s*(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return 1024 * int(found.group(1)) if found else 4 << 30
+
+
+def caches() -> dict[str, int]:
+    """Bytes of the first core's data caches by level, "L1" first; empty where the system does not say."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+        if kind != "Instruction" and size.endswith("K"):
+            found[f"L{level}"] = int(size[:-1]) << 10
+    return found
+
+
 def describe(*, ours: bool) -> dict[str, str]:
     """Return machine, system, compiler, packages, revision and settings, as text by name."""
     facts = {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{_processor()}, {len(cores())} cores usable, {platform.machine()}",
+        "cache sizes": ", ".join(f"{name} {size >> 10} KiB" for name, size in caches().items()) or "unknown",
         "vector instructions": _vector_instructions(),
         "system": platform.platform(),
         "compiler": _first_line([os.environ.get("CXX", "c++"), "--version"]),

@@ -23,14 +23,12 @@ if TYPE_CHECKING:
 
 def measure(plan: Plan, limits: Limits) -> Iterator[Row]:
     """Yield the rows of a plan, workload by workload."""
-    from small import measure_small
     from workloads import chosen
 
     for spec in chosen(plan.losses):
         for dtype in plan.dtypes:
             workload = spec.make(dtype, quick=plan.quick)
             yield from measure_one(plan, workload, limits)
-    yield from measure_small(plan)
 
 
 def measure_one(plan: Plan, workload: Workload, limits: Limits) -> Iterator[Row]:

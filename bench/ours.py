@@ -22,6 +22,15 @@ def ndloss(workload: Workload, mode: str, threads: int, isas: Sequence[str]) -> 
     return [Contestant(f"ndloss {isa}", call, prepare=partial(_use, isa)) for isa in isas]
 
 
+def plain_call(workload: Workload, threads: int) -> Contestant:
+    """The mean as it is called most: operands alone. The number of threads is set before, so that no option is in the call."""
+    import ndloss as nl
+    import ndloss.functional as F
+
+    call = partial(getattr(F, workload.loss), *workload.operands)
+    return Contestant("ndloss", call, prepare=partial(nl.set_num_threads, threads))
+
+
 def levels(asked: Sequence[str]) -> list[str]:
     """Return the levels to measure: the active one by default, `all` for every one available."""
     import ndloss as nl

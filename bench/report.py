@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import exp, log
 
+from results import by_title, of_threads, table
 from rows import Row
 
 ORDER = ("limit", "ndloss", "torch eager", "torch.compile", "jax.jit", "scikit-learn _loss", "NumPy / SciPy")
@@ -13,14 +14,13 @@ TITLES = {
     "value": "mean",
     "value_and_grad": "mean and its gradient (torch: forward and backward)",
     "none": "unreduced",
-    "call": "one call of a small array, microseconds",
 }
 
 
 def markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     """Return the whole report."""
     lines = ["# Losses: time and error", ""]
-    lines += [f"- **{name}**: {text}" for name, text in facts.items()]
+    lines += by_title(facts)
     lines += [
         "",
         "Nanoseconds per element of the input, least of the repeats; in brackets the error in ULP: of the mean, of the",
@@ -30,14 +30,14 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     ]
     for mode, dtype, threads in dict.fromkeys((row.mode, row.dtype, row.threads) for row in rows):
         part = [row for row in rows if (row.mode, row.dtype, row.threads) == (mode, dtype, threads)]
-        lines += ["", f"## {TITLES[mode]}; {dtype}, {threads} thread{'s' if threads > 1 else ''}", ""]
-        lines += _table(part)
-        summary = _summary(part)
-        lines += ["", *summary] if summary else []
+        lines += ["", f"## {TITLES[mode]}; {dtype}, {of_threads(threads)}", ""]
+        lines += times(part)
+        found = summary(part)
+        lines += ["", *found] if found else []
     missing = [row for row in rows if row.seconds is None]
     if missing:
         lines += ["", "## No time, because", ""]
-        lines += [f"- {r.contestant}, {r.workload}, {r.mode}, {r.dtype}, {r.threads} threads: {r.why}" for r in missing]
+        lines += [f"- {r.contestant}, {r.workload}, {r.mode}, {r.dtype}, {of_threads(r.threads)}: {r.why}" for r in missing]
     return "\n".join(lines) + "\n"
 
 
@@ -61,24 +61,24 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else 1, name))
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def times(rows: Sequence[Row]) -> list[str]:
+    """Return the table of one mode, dtype and number of threads."""
     names = in_order({row.contestant for row in rows})
     cells = {(row.workload, row.contestant): _cell(row) for row in rows}
-    head = [f"| workload | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
-    return head + [
-        f"| {workload} | {' | '.join(cells.get((workload, name), '-') for name in names)} |"
-        for workload in dict.fromkeys(row.workload for row in rows)
-    ]
+    workloads = dict.fromkeys(row.workload for row in rows)
+    return table(
+        ["workload", *names], ([workload, *(cells.get((workload, name), "-") for name in names)] for workload in workloads)
+    )
 
 
 def _cell(row: Row) -> str:
     if row.seconds is None:
         return "no time"
-    time = 1e6 * row.seconds if row.ns_per_element is None else row.ns_per_element
-    return f"{time:.3g}" if row.ulp is None else f"{time:.3g} ({row.ulp:.2g})"
+    return f"{row.ns_per_element:.3g}" if row.ulp is None else f"{row.ns_per_element:.3g} ({row.ulp:.2g})"
 
 
-def _summary(rows: Sequence[Row]) -> list[str]:
+def summary(rows: Sequence[Row]) -> list[str]:
+    """Return, for each level of ndloss, how it stands to the limit and to its rivals."""
     lines = []
     for ours in dict.fromkeys(row.contestant for row in rows if row.contestant.startswith("ndloss")):
         found = []

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from timing import Contestant
-from workloads import ELEMENTWISE, VECTORS, Array, Workload
+from workloads import Array, Workload
 
 Call = Callable[[], Any]
 
 BCE_FAMILY = ("binary_cross_entropy_with_logits", "multilabel_soft_margin_loss")
+WRITTEN_OUT = (*BCE_FAMILY, "mse_loss", "binary_cross_entropy", "nll_loss", "multi_margin_loss", "cross_entropy")
 
 
 def contestants(workload: Workload, mode: str, threads: int, only: list[str]) -> list[Contestant]:
@@ -42,11 +43,11 @@ def plain(answer: object) -> Any:
     return np.asarray(answer)
 
 
-def torch_eager(workload: Workload, mode: str, threads: int) -> Call | None:
+def torch_eager(workload: Workload, mode: str, threads: int) -> Call:
     return _torch(workload, mode, threads, compiled=False)
 
 
-def torch_compile(workload: Workload, mode: str, threads: int) -> Call | None:
+def torch_compile(workload: Workload, mode: str, threads: int) -> Call:
     return _torch(workload, mode, threads, compiled=True)
 
 
@@ -139,13 +140,9 @@ def sklearn_loss(workload: Workload, mode: str, threads: int) -> Call | None:
 
 def numpy_scipy(workload: Workload, mode: str, threads: int) -> Call | None:
     """What one writes without a library of losses. NumPy uses one thread for all of this."""
-    if (
-        mode == "value_and_grad"
-        or workload.loss in ELEMENTWISE
-        or (workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None)
-    ):
+    if mode == "value_and_grad" or workload.loss not in WRITTEN_OUT:
         return None
-    if workload.loss in VECTORS:
+    if workload.loss == "cross_entropy" and importlib.util.find_spec("scipy") is None:
         return None
     x, y = workload.input, workload.target
     unreduced = _written_out(workload.loss, x, y)

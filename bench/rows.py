@@ -40,6 +40,7 @@ class Row:
     ulp: float | None = None
     detail: str = ""
     why: str = ""
+    elements: int = 0  # where a workload is measured in many sizes
 
     def __str__(self) -> str:
         head = f"{self.workload:36} {self.mode:14} {self.dtype} {self.threads}t  {self.contestant:18}"

@@ -60,6 +60,7 @@ def race_small(contestants: Sequence[Contestant], rounds: int, calls: int) -> No
     """Time calls too short for the clock: each repeat is the average over `calls` of them."""
     for turn in range(rounds):
         for contestant in contestants if turn % 2 == 0 else reversed(contestants):
+            pause()
             contestant.prepare()
             call = contestant.call
             for _ in range(calls // 10 + 1):

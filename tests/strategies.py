@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
+import ndloss.functional as F
+from calls import quiet
 from cases import CASE, LossCase
 from layouts import LAYOUTS, changed
 from outcomes import SCALAR_UPSTREAM, with_upstream
-from samples import REDUCTIONS, Array, Sample
+from samples import REDUCTIONS, Array, Sample, positive_weights
 from ulp import info_of
 
 # About 2,000 calls of all losses together; NDLOSS_HYPOTHESIS=deep makes ten times as many.
@@ -104,6 +107,15 @@ ANY_ROWS = (1, 33, 300)
 STRETCHED_SHARE = 0.15
 # Their operands belong together row by row: none of them can be replaced by its first row alone.
 JOINED = ("ctc_loss",)
+# How often a loss gets what every loss can be given.
+SELECTED_SHARE, AXIS_SHARE, OUT_SHARE = 0.3, 0.5, 0.5
+WRITABLE = tuple(name for name in LAYOUTS if name not in ("read-only", "memory-mapped"))
+# Losses that take `axis`, and where it is without it; all others have it last.
+AXIS_TAKEN = (
+    "cross_entropy", "nll_loss", "multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss",
+    "cosine_embedding_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+)  # fmt: skip
+AXIS_SECOND = ("cross_entropy", "nll_loss")
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,8 @@ class AnyCall:
     stretched: tuple[bool, ...]  # whether one row stands for all by a stride of 0
     threads: int | None
     rows: int | None
+    axis: int | None  # of all but `wide`, which has its axis where torch has it
+    out: str | None  # the layout of the arrays that results are to go to
 
     @property
     def case(self) -> LossCase:
@@ -127,7 +141,62 @@ class AnyCall:
     def __str__(self) -> str:
         options = {name: "array" if isinstance(v, np.ndarray) else v for name, v in self.wide.kwargs.items()}
         arrays = list(zip(self.dtypes, self.layouts, self.stretched, strict=True))
-        return f"{self.name}: {self.wide}; {self.rows} rows, {self.threads} threads, {options}, {arrays}"
+        more = f"axis {self.axis}, out {self.out}"
+        return f"{self.name}: {self.wide}; {self.rows} rows, {self.threads} threads, {options}, {arrays}, {more}"
+
+    def on_its_axis(self, array: Array) -> Array:
+        """What belongs to an operand of `wide`, as it lies beside the operand of the same call with an axis."""
+        if self.axis is None or array.ndim < 2 or array.ndim != self.wide.args[0].ndim:
+            return array
+        return np.moveaxis(array, usual_axis(self.name), self.axis)
+
+
+def usual_axis(name: str) -> int:
+    return 1 if name in AXIS_SECOND else -1
+
+
+def with_selection(case: LossCase, rng: np.random.Generator, sample: Sample) -> Sample:
+    """Often with weights, often with a mask, of the loss's shape; one element is kept at least."""
+    reduction = {"reduction": "none"}
+    with quiet():
+        shape = np.shape(getattr(F, case.name)(*sample.args, **{**sample.kwargs, **reduction}))
+    chosen: dict[str, Array] = {}
+    if rng.random() < SELECTED_SHARE:
+        chosen["sample_weight"] = positive_weights(rng, shape, "float32")
+    if rng.random() < SELECTED_SHARE:
+        mask = np.asarray(rng.random(shape) < 0.7)
+        mask.flat[: min(1, mask.size)] = True
+        chosen["mask"] = mask
+    return Sample(sample.choices, sample.args, {**sample.kwargs, **chosen}, sample.grad_output)
+
+
+def with_axis(case: LossCase, axis: int, sample: Sample) -> Sample:
+    """The sample with its axis of classes or features moved; operands that are broadcast get as many dimensions first."""
+    ndim = max(map(np.ndim, sample.args))
+
+    def moved(array: Array) -> Array:
+        if case.name == "multilabel_soft_margin_loss":
+            array = array[(None,) * (ndim - array.ndim)]
+        return np.moveaxis(array, usual_axis(case.name), axis) if array.ndim == ndim > 1 else array
+
+    return with_moved(sample, moved, axis=axis)
+
+
+def on_the_usual_axis(case: LossCase, axis: int, sample: Sample) -> Sample:
+    ndim = max(map(np.ndim, sample.args))
+
+    def moved(array: Array) -> Array:
+        return np.moveaxis(array, axis, usual_axis(case.name)) if array.ndim == ndim > 1 else array
+
+    return with_moved(sample, moved)
+
+
+def with_moved(sample: Sample, moved: Callable[[Array], Array], **axis: int) -> Sample:
+    """Operands, and weights of more than one dimension, with the axis moved; and with that option or without it."""
+    kwargs = {name: v for name, v in sample.kwargs.items() if name != "axis"}
+    if np.ndim(kwargs.get("weight")) > 1:
+        kwargs["weight"] = moved(kwargs["weight"])
+    return Sample(sample.choices, tuple(map(moved, sample.args)), {**kwargs, **axis}, sample.grad_output)
 
 
 def named_dtype(name: str) -> np.dtype[Any]:
@@ -161,6 +230,14 @@ def any_calls(draw: st.DrawFn, names: tuple[str, ...]) -> AnyCall:
         sample = with_upstream(case, Sample({}, batch.args, some, None))
         upstream = sample.grad_output if reduction == "none" else SCALAR_UPSTREAM
         sample = Sample({}, sample.args, {**some, "reduction": reduction}, upstream)
+    axis = out = None
+    if case.is_loss:
+        sample = with_selection(case, rng, sample)
+        out = str(rng.choice(WRITABLE)) if rng.random() < OUT_SHARE else None
+    if case.name in AXIS_TAKEN and np.ndim(sample.args[0]) > 0 and rng.random() < AXIS_SHARE:
+        ndim = max(map(np.ndim, sample.args))
+        axis = int(rng.integers(-ndim, ndim))
+        sample = with_axis(case, axis, sample)
     dtypes: list[str] = []
     layouts: list[str] = []
     stretched: list[bool] = []
@@ -183,5 +260,5 @@ def any_calls(draw: st.DrawFn, names: tuple[str, ...]) -> AnyCall:
 
     plain = changed(sample, contiguous)
     given = changed(plain, laid_out)
-    wide = changed(plain, widened)
-    return AnyCall(case.name, given, plain, wide, tuple(dtypes), tuple(layouts), tuple(stretched), threads, rows)
+    wide = changed(plain if axis is None else on_the_usual_axis(case, axis, plain), widened)
+    return AnyCall(case.name, given, plain, wide, tuple(dtypes), tuple(layouts), tuple(stretched), threads, rows, axis, out)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 
 import ndloss as nl
 import ndloss.functional as F
@@ -19,28 +19,49 @@ from calls import bits, quiet
 from cases import CASE, CASES, LossCase
 from layouts import LAYOUTS
 from outcomes import ELEMENTWISE, weighted
-from reference import WIDE, Bounded
+from reference import WIDE, Answer, Bounded, sum_to_shape
 from samples import REDUCTIONS, Sample, logits, probabilities
 from strategies import (
     ANY_PROFILE,
     ANY_ROWS,
+    AXIS_SHARE,
+    AXIS_TAKEN,
     HAS_ML_DTYPES,
     NUMBERS_DRAWN,
+    OUT_SHARE,
+    SELECTED_SHARE,
     STRETCHED_SHARE,
     THREADS_DRAWN,
+    WRITABLE,
     AnyCall,
     any_calls,
     named_dtype,
+    usual_axis,
 )
 from tolerances import UNDERFLOW, Judge, assert_within
 
 # Drawn evenly, nothing is rarer than this share of its due.
 EVENLY = 0.5
 NAMES = tuple(CASE)
+SELECTION = {"sample_weight", "mask"}
 DISTINCT = 0.95
 MANY = 10_000_000
 # NumPy's matrix product adds in an order of its own for every layout.
 PRODUCTS = ("linear_cross_entropy",)
+# Losses whose mean divides by the sum of their weights.
+WEIGHTED_MEANS = ("mse_loss", "l1_loss", "huber_loss")
+# The bound of a call that has a sample weight too, which is one rounding more; a third is hardly ever seen.
+MORE_WEIGHTS = {
+    f"{kind}{given}": f"{kind}, {more}"
+    for kind in ("unreduced", "gradient")
+    for given, more in (("", "1 weight"), (", 1 weight", "2 weights"), (", 2 weights", "2 weights"))
+}
+ROWS_OF_CLASSES = ("cross_entropy", "nll_loss", "multi_margin_loss", "multilabel_margin_loss")
+WITHOUT_HESSIAN = (
+    "ctc_loss", "linear_cross_entropy", "cosine_embedding_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+)  # fmt: skip
+# A curvature is a product of numbers that have a gradient's roundings behind them: bounded as a gradient with weights is.
+CURVATURE = "gradient, 2 weights"
 HALVES = ("float16", *(("bfloat16",) if HAS_ML_DTYPES else ()))
 
 
@@ -75,12 +96,98 @@ def both_of(call: AnyCall, sample: Sample, names: tuple[str, ...], **options: An
         return differentiated(*sample.args, grad_output=sample.grad_output, **sample.kwargs, **options)
 
 
+def second_of(call: AnyCall, sample: Sample, names: tuple[str, ...], **options: Any) -> Any:
+    with quiet():
+        return nl.grad_hess(getattr(F, call.case.name), names)(*sample.args, **sample.kwargs, **options)
+
+
 def options_of(call: AnyCall) -> dict[str, int]:
     return {} if call.threads is None else {"num_threads": call.threads}
 
 
+def places_for(call: AnyCall, results: Any) -> Any:
+    """Arrays for results to go to, in the layout of the call's; None where it has none."""
+    if call.out is None:
+        return None
+    if isinstance(results, tuple):
+        return tuple(places_for(call, result) for result in results)
+    return LAYOUTS[call.out](np.zeros(np.shape(results), results.dtype))
+
+
+def native(result: Any) -> Any:
+    """The bits of a result, whatever order its bytes have."""
+    if isinstance(result, tuple):
+        return tuple(map(native, result))
+    return bits(np.asarray(result).astype(result.dtype.newbyteorder("=")))
+
+
+def went_where_told(call: AnyCall, results: Any, out: Any) -> bool:
+    """Whether they are the very arrays that were given for them."""
+    if isinstance(out, tuple):
+        return all(went_where_told(call, result, place) for result, place in zip(results, out, strict=True))
+    return out is None or results is out
+
+
+def unreduced(call: AnyCall) -> bool:
+    return call.wide.kwargs.get("reduction", "none") == "none"
+
+
+def bound_of(call: AnyCall, kind: str) -> str:
+    """The bound of that kind for a call with so many weights."""
+    usual = weighted(kind, call.wide)
+    return MORE_WEIGHTS[usual] if "sample_weight" in call.wide.kwargs else usual
+
+
 def value_bound(call: AnyCall) -> str:
-    return weighted("unreduced", call.wide) if call.wide.kwargs.get("reduction", "none") == "none" else "few"
+    return bound_of(call, "unreduced") if unreduced(call) else "few"
+
+
+def answer_of(call: AnyCall, grad_output: Any = None) -> Answer:
+    """What the oracle says to the call in float64; with weights or a mask the scales alone are its own."""
+    kwargs = dict(call.wide.kwargs)
+    weight, mask = kwargs.pop("sample_weight", None), kwargs.pop("mask", None)
+    if weight is None and mask is None:
+        return call.case.answer(call.wide, **({} if grad_output is None else {"grad_output": grad_output}))
+    reduction, factor = kwargs.pop("reduction"), WIDE(1)
+    shape = call.case.reference(*call.wide.args, **kwargs, reduction="none").value.value.shape
+    share = np.broadcast_to(np.where(True if mask is None else mask, 1 if weight is None else weight, 0), shape).astype(WIDE)
+    if reduction not in ("none", "sum"):
+        _, divisor = value_of(call, call.wide, return_divisor=True)
+        factor = 1 / WIDE(divisor) if divisor else factor
+        if call.name == "ctc_loss":
+            share = share / np.maximum(call.wide.args[3], 1).reshape(shape)
+    upstream = share * factor * (1 if grad_output is None else np.asarray(grad_output))
+    answer = call.case.reference(*call.wide.args, **kwargs, reduction="none", grad_output=upstream)
+    scale = np.where(share == 0, 0, answer.value.scale * share * factor)
+    scale = scale if reduction == "none" else scale.sum()
+    return Answer(Bounded(scale, scale), answer.grads)
+
+
+def differentiated(call: AnyCall, answer: Answer) -> tuple[str, ...]:
+    """A weighted mean is a quotient of weights: its gradient for them is not that of a sum, whose scale is known here."""
+    selected = not {"sample_weight", "mask"}.isdisjoint(call.wide.kwargs) and call.wide.kwargs["reduction"] == "mean"
+    left_out = ("weight",) if selected and call.name in WEIGHTED_MEANS else ()
+    return tuple(name for name in call.case.differentiable if name in answer.grads and name not in left_out)
+
+
+def curved(call: AnyCall) -> tuple[str, ...]:
+    """The operands whose second derivatives the loss has in closed form."""
+    if call.name in ROWS_OF_CLASSES:
+        return ("input",)
+    elementwise = call.case.is_loss and call.name not in WITHOUT_HESSIAN
+    return tuple(name for name in call.case.differentiable if elementwise and name in call.case.operands)
+
+
+def wide_curvatures(call: AnyCall, names: tuple[str, ...]) -> list[Bounded]:
+    """Second derivatives in float64, each with the size of its terms: those of Gauss by the variance cancel."""
+    due = dict(zip(names, (np.asarray(h).astype(WIDE) for h in second_of(call, call.wide, names)[1]), strict=True))
+    scales = {name: np.abs(h) for name, h in due.items()}
+    if call.name == "gaussian_nll_loss":
+        x, _, var = call.wide.args
+        of_rows = x.ndim > 0 and var.shape == x.shape[:-1]
+        terms = due["input"] / np.maximum(var[..., None] if of_rows else var, call.wide.kwargs.get("eps", 1e-6))
+        scales["var"] = scales["var"] + (terms.sum(-1) if of_rows else sum_to_shape(terms, var.shape))
+    return [Bounded(call.on_its_axis(h), call.on_its_axis(np.fmax(scales[name], UNDERFLOW))) for name, h in due.items()]
 
 
 def test_any_value_is_that_of_contiguous_float64(compared: Counter[str]) -> None:
@@ -89,14 +196,14 @@ def test_any_value_is_that_of_contiguous_float64(compared: Counter[str]) -> None
     @settings(ANY_PROFILE)
     @given(any_calls(NAMES))
     def check(call: AnyCall) -> None:
-        # Where e^target is next to nothing in float32, kl_div of logarithms misses its bound: open in issue 4.
-        assume(not call.contiguous.kwargs.get("log_target"))
-        found = value_of(call, call.given, **options_of(call))
-        assert found.dtype == due_dtype(call), str(call)
-        assert call.name in PRODUCTS or bits(found) == bits(value_of(call, call.contiguous)), str(call)
-        answer = call.case.answer(call.wide)
-        wide = Bounded(np.asarray(value_of(call, call.wide)).astype(WIDE), answer.value.scale)
-        judge.compare(found, wide, value_bound(call), str(call))
+        plain = value_of(call, call.contiguous)
+        out = places_for(call, plain)
+        found = value_of(call, call.given, **options_of(call), **({} if out is None else {"out": out}))
+        assert found.dtype.newbyteorder("=") == due_dtype(call), str(call)
+        assert went_where_told(call, found, out), str(call)
+        assert call.name in PRODUCTS or native(found) == native(plain), str(call)
+        wide = Bounded(np.asarray(value_of(call, call.wide)).astype(WIDE), answer_of(call).value.scale)
+        judge.compare(np.asarray(found).astype(due_dtype(call)), wide, value_bound(call), str(call))
         compared["values of any arrays"] += 1
 
     with judge:
@@ -104,27 +211,49 @@ def test_any_value_is_that_of_contiguous_float64(compared: Counter[str]) -> None
 
 
 def test_any_gradient_is_that_of_contiguous_float64(compared: Counter[str]) -> None:
+    """And the second derivatives, where there are any."""
     judge = Judge()
 
     @settings(ANY_PROFILE)
     @given(any_calls(NAMES))
     def check(call: AnyCall) -> None:
-        # Where e^target is next to nothing in float32, kl_div of logarithms misses its bound: open in issue 4.
-        assume(not call.contiguous.kwargs.get("log_target"))
-        answer = call.case.answer(call.wide, grad_output=call.wide.grad_output)
-        names = tuple(name for name in call.case.differentiable if name in answer.grads)
-        value, grads = both_of(call, call.given, names, **options_of(call))
-        assert bits(value) == bits(value_of(call, call.given)), str(call)
-        _, plain = both_of(call, call.contiguous, names)
-        assert call.name in PRODUCTS or [bits(g) for g in grads] == [bits(g) for g in plain], str(call)
+        answer = answer_of(call, call.wide.grad_output)
+        names = differentiated(call, answer)
+        value, plain = both_of(call, call.contiguous, names)
+        out = places_for(call, plain)
+        same, grads = both_of(call, call.given, names, **options_of(call), **({} if out is None else {"out": out}))
+        assert went_where_told(call, grads, out), str(call)
+        assert bits(same) == bits(value_of(call, call.given)), str(call)
+        assert call.name in PRODUCTS or native((same, *grads)) == native((value, *plain)), str(call)
         _, due = both_of(call, call.wide, names)
         for name, grad, wide in zip(names, grads, due, strict=True):
-            bounded = Bounded(np.asarray(wide).astype(WIDE), np.fmax(answer.grads[name].scale, UNDERFLOW))
-            judge.compare(grad, bounded, weighted("gradient", call.wide), f"d {name}: {call}", computed_in(call))
+            # Numbers are compared in the dtype of their own operand, on the axis of the call.
+            scale = np.broadcast_to(answer.grads[name].scale, np.shape(wide))
+            bounded = Bounded(call.on_its_axis(np.asarray(wide).astype(WIDE)), np.fmax(call.on_its_axis(scale), UNDERFLOW))
+            got = np.asarray(grad).astype(grad.dtype.newbyteorder("="))
+            judge.compare(got, bounded, bound_of(call, "gradient"), f"d {name}: {call}", computed_in(call))
         compared["gradients of any arrays"] += len(names)
+        names = curved(call)
+        if not names:
+            return
+        plain = second_of(call, call.contiguous, names)
+        out = places_for(call, plain)
+        both = second_of(call, call.given, names, **options_of(call), **({} if out is None else {"out": out}))
+        assert went_where_told(call, both, out), str(call)
+        assert native(both) == native(plain), str(call)
+        for name, curvature, bounded in zip(names, both[1], wide_curvatures(call, names), strict=True):
+            got = np.asarray(curvature).astype(curvature.dtype.newbyteorder("="))
+            judge.compare(got, bounded, CURVATURE, f"d2 {name}: {call}", computed_in(call))
+        compared["second derivatives of any arrays"] += len(names)
 
     with judge:
         check()
+
+
+def usual_axes(call: AnyCall) -> tuple[int, int]:
+    """The axis without the option, counted from either end."""
+    ndim, usual = max(map(np.ndim, call.wide.args)), usual_axis(call.name)
+    return usual % ndim, usual % ndim - ndim
 
 
 def test_any_call_is_spread_over_all_there_is() -> None:
@@ -142,6 +271,11 @@ def test_any_call_is_spread_over_all_there_is() -> None:
             seen.update([(place, layout), (place, "stretched", stretched), ("any", layout)])
             if dtype in NUMBERS_DRAWN:
                 seen.update([(place, dtype), ("floating", place)])
+        if call.case.is_loss:
+            seen.update(["losses", ("out", call.out), *call.wide.kwargs.keys() & SELECTION])
+            seen["both"] += call.wide.kwargs.keys() >= SELECTION
+        if call.name in AXIS_TAKEN and max(map(np.ndim, call.wide.args)) > 1:
+            seen.update(["with an axis", ("axis", call.axis), ("moved", call.axis not in (None, *usual_axes(call)))])
         halves = [name for name in call.dtypes if name in NUMBERS_DRAWN]
         seen["mixed"] += len(set(halves)) > 1
         arrays = [a for a in (*call.contiguous.args, *call.contiguous.kwargs.values()) if isinstance(a, np.ndarray)]
@@ -167,6 +301,16 @@ def test_any_call_is_spread_over_all_there_is() -> None:
     for reduction in REDUCTIONS:
         assert seen["reduction", reduction] > EVENLY * EVENLY * calls / len(REDUCTIONS), reduction
     assert seen["mixed"] > EVENLY * calls
+    for option in SELECTION:
+        assert seen[option] > EVENLY * SELECTED_SHARE * seen["losses"], option
+    assert seen["both"] > EVENLY * SELECTED_SHARE**2 * seen["losses"]
+    for layout in WRITABLE:
+        assert seen["out", layout] > EVENLY * OUT_SHARE * seen["losses"] / len(WRITABLE), layout
+    assert seen["out", None] > EVENLY * (1 - OUT_SHARE) * seen["losses"]
+    assert seen["axis", None] > EVENLY * (1 - AXIS_SHARE) * seen["with an axis"]
+    assert seen["moved", True] > EVENLY * AXIS_SHARE * seen["with an axis"] / 2
+    for axis in (-2, -1, 0, 1):
+        assert seen["axis", axis] > EVENLY * AXIS_SHARE * seen["with an axis"] / 5, axis
 
 
 # ---- every number of half precision ----

@@ -84,6 +84,36 @@ def test_every_layout_is_read_right(case: LossCase, layout: str) -> None:
             assert differing(all_results(case, sample), found) == [], str(sample)
 
 
+def places(x: Any) -> dict[str, Any]:
+    """The same numbers in several places: rows that stand side by side, apart, backwards, in planes."""
+    wide = np.zeros((2 * x.shape[0], *x.shape[1:]), x.dtype)
+    wide[::2] = x
+    deep = np.zeros((*x.shape[:-1], x.shape[-1] + 3), x.dtype)
+    deep[..., : x.shape[-1]] = x
+    return {
+        "Fortran": np.asfortranarray(x),
+        "every second row": wide[::2],
+        "part of longer rows": deep[..., : x.shape[-1]],
+        "rows backwards": x[::-1].copy()[::-1],
+        "columns backwards": x[..., ::-1].copy()[..., ::-1],
+        "last axis first": np.moveaxis(np.moveaxis(x, -1, 0).copy(), 0, -1),
+        "other bytes": x.astype(x.dtype.newbyteorder()),
+    }
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32"])
+@pytest.mark.parametrize(
+    "shape", [(300, 32), (129, 64), (500, 33), (4, 4099), (9000, 2), (7, 37, 40), (70, 1, 96), (5, 3, 1000)], ids=str
+)
+def test_rows_that_are_read_together_have_the_bits_of_a_copy(shape: Shape, dtype: str, rng: np.random.Generator) -> None:
+    x, y = ((rng.normal(size=shape) * 50).astype(dtype) for _ in range(2))
+    due = F.l1_loss(x.astype("float32") if dtype == "int32" else x, y)
+    row = F.l1_loss(x, y.astype("float32"), reduction="none")
+    for name, other in places(x).items():
+        assert bits(F.l1_loss(other, y if dtype != "int32" else y.astype("float32"))) == bits(due), name
+        assert bits(F.l1_loss(other, y.astype("float32"), reduction="none")) == bits(row), name
+
+
 @pytest.mark.parametrize("case", PAIRS, ids=str)
 def test_float16_is_computed_in_float32_and_rounded_once(case: LossCase) -> None:
     for sample in batches(case, "float16", ROWS):

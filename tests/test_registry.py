@@ -42,8 +42,8 @@ COMPOSED = {
 # The other way round: names of the core that are no function, and the module that calls them.
 PARTS = {
     "identity": "_vectors.py",
-    "triplet_margin_of_distances": "embedding.py",
-    "triplet_margin_of_swapped_distances": "embedding.py",
+    "triplet_margin_of_distances": "_triplets.py",
+    "triplet_margin_of_swapped_distances": "_triplets.py",
 }
 # Functions without a class, and with it without a case; they have their own tests in test_vectors.py.
 ALONE = {"cosine_similarity", "pairwise_distance"}

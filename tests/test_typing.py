@@ -23,6 +23,7 @@ from outcomes import batches
 
 ARRAY = "numpy.ndarray[Any, numpy.dtype[numpy.floating[Any]]]"
 SCALAR = "numpy.floating[Any]"
+WITH_DIVISOR = f"tuple[{SCALAR}, {SCALAR}]"
 PREAMBLE = """\
 import ndloss as nl
 import ndloss.functional as F
@@ -41,7 +42,7 @@ OPTIONS = (
 )
 OWN_OPTIONS = {"axis": "axis=-1"}
 # Not a type of any argument, and what mypy calls that.
-WRONG = ("empty='never'", "validate='no'", "reduction=1", "num_threads='2'", "surprise=1")
+WRONG = ("return_divisor=1", "empty='never'", "validate='no'", "reduction=1", "num_threads='2'", "surprise=1")
 
 
 def rest(case: LossCase) -> str:
@@ -70,6 +71,8 @@ def right_lines() -> Iterator[tuple[str, str]]:
         for reduction, kind in (("none", ARRAY), ("mean", SCALAR)):
             if positional := by_position(case, reduction):
                 yield f"F.{case.name}(x, y{more}, {positional})", kind
+        for said in ("", 'reduction="sum", ', "reduction=text, ", f"{by_position(case, 'mean')}, ".removeprefix(", ")):
+            yield f"F.{case.name}(x, y{more}, {said}return_divisor=True, mask=[True])", WITH_DIVISOR
         taken = inspect.signature(getattr(F, case.name)).parameters
         for option in (*OPTIONS, *(text for name, text in OWN_OPTIONS.items() if name in taken)):
             yield f"F.{case.name}(x, y{more}, {option})", SCALAR
@@ -144,3 +147,6 @@ def test_the_types_are_those_of_the_results() -> None:
                 options = {"reduction": said_.partition('"')[2].rstrip('"')} if said_ else {}
                 found = getattr(F, case.name)(*sample.args, **options)
                 assert isinstance(found, np.ndarray if kind == ARRAY else np.floating)
+            found = getattr(F, case.name)(*sample.args, return_divisor=True)
+            assert isinstance(found, tuple)
+            assert [isinstance(number, np.floating) for number in found] == [True, True]

@@ -260,18 +260,23 @@ class MarginDriver {
       tile.pack = active_pack<T>().pack[static_cast<int>(input.dtype)][input.swapped ? 1 : 0];
     }
     if (gradient_) {
-      const Strided& output = walk.array(output_array);
-      tile.out_item = item_size(output.dtype);
-      for (int r = 0; r < count; ++r) {
-        tile.out_row[r] = const_cast<char*>(output.data) + offsets.at(output_array, r);
-        tile.curvature_row[r] =
-            curvature_ ? const_cast<char*>(walk.array(curvature_array).data) + offsets.at(curvature_array, r) : nullptr;
-      }
-      if (output.dtype != dtype_of<T>()) {
-        tile.unpack = active_pack<T>().unpack[static_cast<int>(output.dtype)];
-      }
+      point_rows(output_array, offsets, count, tile.out);
+    }
+    if (curvature_) {
+      point_rows(curvature_array, offsets, count, tile.second);
     }
     kernel()(tile);
+  }
+
+  void point_rows(int k, const RowOffsets& offsets, int count, MarginRows<T>& rows) const {
+    const Strided& output = base_.walk.array(k);
+    rows.item = item_size(output.dtype);
+    for (int r = 0; r < count; ++r) {
+      rows.row[r] = const_cast<char*>(output.data) + offsets.at(k, r);
+    }
+    if (output.dtype != dtype_of<T>()) {
+      rows.unpack = active_pack<T>().unpack[static_cast<int>(output.dtype)];
+    }
   }
 
   [[nodiscard]] typename MarginTable<T>::Kernel kernel() const {

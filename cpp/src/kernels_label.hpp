@@ -16,6 +16,18 @@ LabelCount sort_labels(const LabelRule& rule, const bool* keep, int rows, std::i
   const std::uint64_t classes = rule.classes;
   const std::int64_t ignored = rule.ignored;
   const std::int64_t can_ignore = rule.can_ignore ? 1 : 0;
+  std::int64_t among[tile_rows];  // as wide as labels, so that the loop below is one of vectors
+#pragma omp simd
+  for (int r = 0; r < tile_rows; ++r) {
+    among[r] = r < rows ? 1 : 0;
+  }
+  if constexpr (masked) {
+    const auto* mask = reinterpret_cast<const std::uint8_t*>(keep);
+#pragma omp simd
+    for (int r = 0; r < tile_rows; ++r) {
+      among[r] &= static_cast<std::int64_t>(mask[r]);
+    }
+  }
   for (int r = rows; r < tile_rows; ++r) {
     label[r] = -1;
   }
@@ -25,11 +37,7 @@ LabelCount sort_labels(const LabelRule& rule, const bool* keep, int rows, std::i
   for (int r = 0; r < tile_rows; ++r) {
     const std::int64_t y = label[r];
     const std::int64_t inside = static_cast<std::uint64_t>(y) < classes ? 1 : 0;
-    std::int64_t taken = 1 - (can_ignore & (y == ignored ? 1 : 0));
-    if constexpr (masked) {
-      taken &= keep[r] ? 1 : 0;
-    }
-    taken &= r < rows ? 1 : 0;
+    const std::int64_t taken = among[r] & (1 - (can_ignore & (y == ignored ? 1 : 0)));
     const std::int64_t good = inside & taken;
     bad |= taken & (1 - inside);
     kept += good;

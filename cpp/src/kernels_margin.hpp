@@ -228,10 +228,16 @@ void tile_across(const MarginTile<T>& given) {
     }
   }
   if constexpr (J == MarginJob::gradient) {
+    T coefficient[lanes];  // copied, because the output might be where they stand
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      coefficient[l] = tile.coefficient[l];
+    }
     for (std::ptrdiff_t c = 0; c < tile.classes; ++c) {
+      T* const output = tile.output + c * lanes;
 #pragma omp simd
       for (int l = 0; l < lanes; ++l) {
-        tile.output[c * lanes + l] *= tile.coefficient[l];
+        output[l] *= coefficient[l];
       }
     }
   }
@@ -301,10 +307,10 @@ NDLOSS_INLINE T read_class(const MarginTile<T>& tile, int r, std::ptrdiff_t c) {
 }
 
 template <class T>
-NDLOSS_INLINE void write_class(const MarginTile<T>& tile, char* row, std::ptrdiff_t c, T x) {
-  char* to = row + c * tile.out_item;
-  if (tile.unpack != nullptr) {
-    tile.unpack(&x, 1, to);
+NDLOSS_INLINE void write_class(const MarginRows<T>& rows, int r, std::ptrdiff_t c, T x) {
+  char* to = rows.row[r] + c * rows.item;
+  if (rows.unpack != nullptr) {
+    rows.unpack(&x, 1, to);
   } else {
     *reinterpret_cast<T*>(to) = x;
   }
@@ -316,9 +322,9 @@ template <class T>
 [[gnu::noinline]] double curvature_chunk(const MarginTile<T>& tile, int r, std::ptrdiff_t first, std::ptrdiff_t size,
                                          const T* slope) {
   const T coefficient = tile.coefficient[r];
-  char* to = tile.curvature_row[r] + first * tile.out_item;
+  char* to = tile.second.row[r] + first * tile.second.item;
   T line[margin_chunk];
-  T* out = tile.unpack != nullptr ? line : reinterpret_cast<T*>(to);
+  T* out = tile.second.unpack != nullptr ? line : reinterpret_cast<T*>(to);
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::ptrdiff_t c = 0; c < size; ++c) {
@@ -326,8 +332,8 @@ template <class T>
     sum += curvature;
     out[c] = coefficient * curvature;
   }
-  if (tile.unpack != nullptr) {
-    tile.unpack(out, size, to);
+  if (tile.second.unpack != nullptr) {
+    tile.second.unpack(out, size, to);
   }
   return static_cast<double>(sum);
 }
@@ -336,14 +342,14 @@ template <class T>
 template <class T>
 NDLOSS_INLINE void emit_chunk(const MarginTile<T>& tile, int r, std::ptrdiff_t first, std::ptrdiff_t size, T* slope) {
   const T coefficient = tile.coefficient[r];
-  char* to = tile.out_row[r] + first * tile.out_item;
-  T* out = tile.unpack != nullptr ? slope : reinterpret_cast<T*>(to);
+  char* to = tile.out.row[r] + first * tile.out.item;
+  T* out = tile.out.unpack != nullptr ? slope : reinterpret_cast<T*>(to);
 #pragma omp simd
   for (std::ptrdiff_t c = 0; c < size; ++c) {
     out[c] = coefficient * slope[c];
   }
-  if (tile.unpack != nullptr) {
-    tile.unpack(slope, size, to);
+  if (tile.out.unpack != nullptr) {
+    tile.out.unpack(slope, size, to);
   }
 }
 
@@ -402,7 +408,7 @@ void tile_along(const MarginTile<T>& given) {
           sums[k] += sum;
         }
       }
-      if (J == MarginJob::gradient && K == MarginKind::one_squared && tile.curvature_row[r] != nullptr) {
+      if (J == MarginJob::gradient && K == MarginKind::one_squared && tile.second.item != 0) {
         curvatures += curvature_chunk(tile, r, first, size, slope);
       }
       if constexpr (J == MarginJob::gradient) {
@@ -411,9 +417,9 @@ void tile_along(const MarginTile<T>& given) {
     }
     if constexpr (J == MarginJob::gradient) {
       for (std::ptrdiff_t k = 0; k < count; ++k) {
-        write_class(tile, tile.out_row[r], target[k], tile.coefficient[r] * static_cast<T>(0.0 - sums[k]));
-        if (K == MarginKind::one_squared && tile.curvature_row[r] != nullptr) {
-          write_class(tile, tile.curvature_row[r], target[k], tile.coefficient[r] * static_cast<T>(curvatures));
+        write_class(tile.out, r, target[k], tile.coefficient[r] * static_cast<T>(0.0 - sums[k]));
+        if (K == MarginKind::one_squared && tile.second.item != 0) {
+          write_class(tile.second, r, target[k], tile.coefficient[r] * static_cast<T>(curvatures));
         }
       }
     }

@@ -26,6 +26,19 @@ struct Numbers {
   }
 };
 
+/// e^x as number i.
+NDLOSS_INLINE void set_exp(double* mantissa, double* exponent, std::int64_t i, double x) {
+  const Scaled<double> number = math::scaled_exp(x);
+  mantissa[i] = number.mantissa;
+  exponent[i] = number.exponent;
+}
+
+NDLOSS_INLINE void normalize_at(double* mantissa, double* exponent, std::int64_t i) {
+  const Scaled<double> number = math::normalized(Scaled<double>{mantissa[i], exponent[i]});
+  mantissa[i] = number.mantissa;
+  exponent[i] = number.exponent;
+}
+
 /// The states of one frame.
 struct States {
   Numbers blank;
@@ -80,7 +93,8 @@ class CtcWork {
   /// The probabilities of a frame's labels and its blank; 0 beyond the last label.
   NDLOSS_INLINE void read_frame(std::int64_t t) {
     const T* from = frame(t);
-    double* x = p.exponent;
+    double* const mantissa = p.mantissa;
+    double* const x = p.exponent;
     for (std::int64_t i = 0; i < sample.labels; ++i) {
       x[i] = static_cast<double>(from[sample.label[i]]);
     }
@@ -89,16 +103,19 @@ class CtcWork {
     }
 #pragma omp simd
     for (std::int64_t i = 0; i < width; ++i) {
-      p.set(i, math::scaled_exp(x[i]));
+      set_exp(mantissa, x, i, x[i]);
     }
     p_blank = math::scaled_exp(static_cast<double>(from[sample.blank]));
   }
 
   NDLOSS_INLINE void normalize(const States& states) const {
+    for (const Numbers& numbers : {states.blank, states.label}) {
+      double* const mantissa = numbers.mantissa;
+      double* const exponent = numbers.exponent;
 #pragma omp simd
-    for (std::int64_t i = 0; i < width; ++i) {
-      states.blank.set(i, math::normalized(states.blank.get(i)));
-      states.label.set(i, math::normalized(states.label.get(i)));
+      for (std::int64_t i = 0; i < width; ++i) {
+        normalize_at(mantissa, exponent, i);
+      }
     }
   }
 

@@ -114,7 +114,8 @@ void tile_across(const SoftmaxTile<T>& given) {
   }
   if constexpr (J == SoftmaxJob::gradient && K == Coefficients::probabilities) {
     for (c = 0; c < tile.classes; ++c) {
-      for (int l = 0; l < tile.rows; ++l) {
+#pragma omp simd
+      for (int l = 0; l < lanes; ++l) {
         emit_target_gradients<across>(tile, rows.emission(l), c, l);
       }
     }

@@ -138,6 +138,13 @@ NDLOSS_INLINE double joined(WideLanes<T>& wide) {
   return math::joined(sum.head, sum.tail);
 }
 
+/// What one class adds to the inner product of a row.
+template <SoftmaxJob J, class T>
+NDLOSS_INLINE void add_inner(WideLanes<T>& sums, int l, const T* g, const T* e, T share, std::ptrdiff_t c) {
+  const T p = J == SoftmaxJob::softmax_vjp ? e[c] * math::Real<T>::unbias * share : T(1);
+  sums.add(l, widen(Tally<T>{g[c] * p, T(0)}));
+}
+
 /// Σ g P (softmax) or Σ g (log-softmax) of a row whose exponentials stand in the output.
 template <SoftmaxJob J, class T>
 [[gnu::noinline]] double inner_product(const SoftmaxTile<T>& tile, std::ptrdiff_t r, T share) {
@@ -146,19 +153,15 @@ template <SoftmaxJob J, class T>
   const std::ptrdiff_t size = tile.classes;
   WideLanes<T> sums;
   sums.clear();
-  const auto term = [&](std::ptrdiff_t c) __attribute__((always_inline)) {
-    const T p = J == SoftmaxJob::softmax_vjp ? e[c] * math::Real<T>::unbias * share : T(1);
-    return widen(Tally<T>{g[c] * p, T(0)});
-  };
   std::ptrdiff_t c = 0;
   for (; c + lanes <= size; c += lanes) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      sums.add(l, term(c + l));
+      add_inner<J>(sums, l, g, e, share, c + l);
     }
   }
   for (int l = 0; c < size; ++c, ++l) {
-    sums.add(l, term(c));
+    add_inner<J>(sums, l, g, e, share, c);
   }
   return joined(sums);
 }
@@ -178,6 +181,7 @@ template <Coefficients K, SoftmaxJob J, class T>
 [[gnu::noinline]] void emit_row(const SoftmaxTile<T>& given, const Emission<T> row, std::ptrdiff_t r) {
   const SoftmaxTile<T> tile = given;
   if constexpr (J == SoftmaxJob::gradient && K == Coefficients::probabilities) {
+#pragma omp simd
     for (std::ptrdiff_t c = 0; c < tile.classes; ++c) {
       emit_target_gradients<Direction::along>(tile, row, c, r);
     }

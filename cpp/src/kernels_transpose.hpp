@@ -59,14 +59,15 @@ NDLOSS_INLINE void transpose_square(typename Vector<T>::type* row) {
   }
 }
 
-/// `tile_rows` rows of adjacent classes, `row_stride` numbers apart, to classes of tile_rows adjacent numbers.
+/// `tile_rows` rows of adjacent classes, `row_stride` numbers apart, to classes of tile_rows adjacent numbers, `to_stride`
+/// apart.
 template <class T>
-void transpose(const T* from, std::ptrdiff_t row_stride, std::ptrdiff_t classes, T* to) {
+void transpose(const T* from, std::ptrdiff_t row_stride, std::ptrdiff_t classes, T* to, std::ptrdiff_t to_stride) {
   constexpr int width = Vector<T>::width;
   if (classes < width) {
     for (std::ptrdiff_t c = 0; c < classes; ++c) {
       for (int r = 0; r < tile_rows; ++r) {
-        to[c * tile_rows + r] = from[r * row_stride + c];
+        to[c * to_stride + r] = from[r * row_stride + c];
       }
     }
     return;
@@ -82,7 +83,7 @@ void transpose(const T* from, std::ptrdiff_t row_stride, std::ptrdiff_t classes,
       transpose_square<T, width / 2>(row);
 #pragma GCC unroll 8
       for (int r = 0; r < width; ++r) {
-        std::memcpy(to + (c + r) * tile_rows + first, &row[r], sizeof row[r]);
+        std::memcpy(to + (c + r) * to_stride + first, &row[r], sizeof row[r]);
       }
     }
   }

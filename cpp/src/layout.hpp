@@ -1,6 +1,7 @@
 /// How several arrays of one shape are walked together, in C order of their elements.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -41,6 +42,29 @@ bool native_at(const Strided& array, const char* at) {
   return array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(at) % sizeof(T) == 0;
 }
 
+/// Whole rows of an array, their elements `stride` bytes apart, one after the other. Rows that stand side by side are turned in
+/// registers, a tile of columns at a time.
+template <class T, class Pack>
+void read_rows(const Strided& array, const Pack& pack, const char* at, std::int64_t row_stride, std::int64_t rows,
+               std::int64_t stride, std::int64_t columns, T* to) {
+  const auto dtype = static_cast<int>(array.dtype);
+  const int swapped = array.swapped ? 1 : 0;
+  if (stride == item_size(array.dtype)) {
+    pack.pack_rows[dtype][swapped](at, row_stride, rows, columns, to);
+    return;
+  }
+  std::int64_t done = 0;
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  if (row_stride == size && stride % size == 0 && pack.transpose != nullptr && native_at<T>(array, at)) {
+    for (; done + tile_rows <= columns; done += tile_rows) {
+      pack.transpose(reinterpret_cast<const T*>(at + done * stride), stride / size, rows, to + done, columns);
+    }
+  }
+  for (std::int64_t r = 0; r < rows && done < columns; ++r) {
+    pack.pack[dtype][swapped](at + r * row_stride + done * stride, stride, columns - done, to + r * columns + done, 1);
+  }
+}
+
 /// Elements [begin, begin + count) as contiguous T: in place where they are, else packed into `scratch`.
 template <class T, class Pack>
 const T* read_block(const Layout& layout, const Strided& array, const Pack& pack, std::int64_t begin, std::int64_t count,
@@ -64,13 +88,24 @@ const T* read_block(const Layout& layout, const Strided& array, const Pack& pack
   const int last = layout.ndim - 1;
   T* to = scratch;
   while (count > 0) {
-    const std::int64_t room = layout.shape[last] - index[last];
-    const std::int64_t n = room < count ? room : count;
-    copy(at, array.strides[last], n, to, 1);
-    to += n;
-    count -= n;
-    at += n * array.strides[last];
-    index[last] += n;
+    const std::int64_t columns = layout.shape[last];
+    const std::int64_t below = last > 0 && index[last] == 0 ? layout.shape[last - 1] - index[last - 1] : 0;
+    const std::int64_t rows = std::min(below, count / columns);
+    if (rows > 1) {
+      read_rows(array, pack, at, array.strides[last - 1], rows, array.strides[last], columns, to);
+      to += rows * columns;
+      count -= rows * columns;
+      at += (rows - 1) * array.strides[last - 1] + columns * array.strides[last];
+      index[last - 1] += rows - 1;
+      index[last] = columns;
+    } else {
+      const std::int64_t n = std::min(columns - index[last], count);
+      copy(at, array.strides[last], n, to, 1);
+      to += n;
+      count -= n;
+      at += n * array.strides[last];
+      index[last] += n;
+    }
     for (int d = last; d > 0 && index[d] == layout.shape[d]; --d) {
       at += array.strides[d - 1] - index[d] * array.strides[d];
       index[d] = 0;

@@ -8,6 +8,14 @@
 
 namespace ndloss {
 
+/// The rows of an output where a kernel along them writes: contiguous classes, of a type of their own.
+template <class T>
+struct MarginRows {
+  char* row[tile_rows];
+  std::ptrdiff_t item = 0;                                                  // in bytes
+  void (*unpack)(const T* from, std::ptrdiff_t count, void* to) = nullptr;  // null: of the compute type
+};
+
 /// At most `tile_rows` rows, each with its distinct targets, which are in [0, classes).
 ///
 /// Across kernels (fewer than `short_row` classes) take class c of row r at `numbers[c * tile_rows + r]`, destroy them, and
@@ -25,10 +33,8 @@ struct MarginTile {
   const char* row[tile_rows];
   std::ptrdiff_t class_stride = 0;  // in bytes
   void (*pack)(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t step) = nullptr;
-  char* out_row[tile_rows];     // contiguous
-  std::ptrdiff_t out_item = 0;  // in bytes
-  void (*unpack)(const T* from, std::ptrdiff_t count, void* to) = nullptr;
-  char* curvature_row[tile_rows];  // of the same type; null: not wanted
+  MarginRows<T> out;
+  MarginRows<T> second;  // second derivatives, one target with squared hinge; no item: not wanted
 
   const std::int64_t* target = nullptr;  // of row r: target[r * target_stride], ..., count[r] of them
   const T* times = nullptr;              // how often each stands there, laid out as target; null: once

@@ -18,9 +18,11 @@ inline constexpr std::ptrdiff_t packed_ahead = 4096;
 template <class T>
 struct PackTable {
   void (*pack[dtypes][2])(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t to_stride);
+  /// Rows of `columns` adjacent elements, `row_stride` bytes apart, one after the other.
+  void (*pack_rows[dtypes][2])(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to);
   void (*unpack[dtypes])(const T* from, std::ptrdiff_t count, void* to);
-  /// A tile of rows of adjacent classes to classes of adjacent rows; not for labels.
-  void (*transpose)(const T* from, std::ptrdiff_t row_stride, std::ptrdiff_t classes, T* to);
+  /// A tile of rows of adjacent classes to classes of adjacent rows; not for labels. Strides count numbers.
+  void (*transpose)(const T* from, std::ptrdiff_t row_stride, std::ptrdiff_t classes, T* to, std::ptrdiff_t to_stride);
   void (*transpose_back)(const T* from, std::ptrdiff_t classes, T* to, std::ptrdiff_t row_stride);
 };
 

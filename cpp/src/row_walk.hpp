@@ -142,7 +142,7 @@ void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, 
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
     const char* base = array.data + offsets.at(k, 0);
     if (native_at<T>(array, base) && walk.class_stride(k) == size && row_stride % size == 0) {
-      active_pack<T>().transpose(reinterpret_cast<const T*>(base), row_stride / size, walk.classes(), tile.data);
+      active_pack<T>().transpose(reinterpret_cast<const T*>(base), row_stride / size, walk.classes(), tile.data, tile_rows);
       return;
     }
     for (std::int64_t c = 0; c < walk.classes(); ++c) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+
+# From the smallest normal number to the largest: what may be cast to a dtype whatever NumPy is told to say of overflow.
+CAST_SILENTLY = {dtype: (float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)) for dtype in (FLOAT32, FLOAT64)}
 
 # Types of the package ml_dtypes that the core reads, as it names them.
 ML_DTYPES = frozenset(
@@ -57,16 +61,23 @@ def result_dtype(*operands: tuple[Array, bool]) -> np.dtype[Any]:
 
     float16 and bfloat16 meet in float32, the smallest that holds both.
     """
-    found = {_written(array.dtype) for array, weak in operands if not weak and is_floating(array.dtype)}
+    return _widest(tuple([array.dtype for array, weak in operands if not weak]))
+
+
+@functools.lru_cache(maxsize=256)
+def _widest(dtypes: tuple[np.dtype[Any], ...]) -> np.dtype[Any]:
+    found = {_written(dtype) for dtype in dtypes if is_floating(dtype)}
     widest = max(found, key=lambda dtype: dtype.itemsize, default=FLOAT32)
     return FLOAT32 if widest.itemsize == 2 and len(found) > 1 else widest
 
 
 def gradient_dtype(array: Array, weak: bool, result: np.dtype[Any]) -> np.dtype[Any]:
     """A gradient has the dtype of its argument; integers and weak arguments have none, and get the result's."""
-    return result if weak or not is_floating(array.dtype) else _written(array.dtype)
+    dtype = array.dtype
+    return result if weak or dtype is result or not is_floating(dtype) else _written(dtype)
 
 
+@functools.lru_cache(maxsize=256)
 def _written(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of results for such an argument. float8 is only read: a loss or a gradient in it would be a guess."""
     if dtype.itemsize == 1 or (dtype.kind == "V" and dtype == BFLOAT16_BITS):
@@ -81,6 +92,10 @@ def computes_in_double(dtype: np.dtype[Any]) -> bool:
 
 def scalar(value: float, dtype: np.dtype[Any]) -> np.floating[Any]:
     """A NumPy scalar, rounded once, without a warning where it overflows."""
+    low, high = CAST_SILENTLY.get(dtype, (np.inf, 0.0))
+    if low <= abs(value) <= high:
+        number: np.floating[Any] = dtype.type(value)
+        return number
     if dtype.kind == "V":
         value = _rounded_to_bfloat16(value)  # its own cast goes through float32
     with np.errstate(all="ignore"):
@@ -107,3 +122,14 @@ def rounded(array: Array, dtype: np.dtype[Any], order: Literal["C", "K"] = "K") 
 def unboxed(array: Array) -> Any:
     """A 0-d result as a scalar, any other as it is."""
     return array[()] if array.ndim == 0 else array
+
+
+def place_within(own: tuple[int, ...], index: int, shape: tuple[int, ...]) -> int:
+    """Which element of an array of shape `own`, broadcast to `shape`, is the one with that number there."""
+    places = np.unravel_index(index, shape)[len(shape) - len(own) :]
+    return number_of(tuple(int(i) if n > 1 else 0 for i, n in zip(places, own, strict=True)), own)
+
+
+def number_of(places: tuple[int, ...], shape: tuple[int, ...]) -> int:
+    """An element's number in C order."""
+    return int(np.ravel_multi_index(places, shape)) if shape else 0

@@ -10,7 +10,7 @@ SHARED = {
     "reduction": """reduction : {'mean', 'sum', 'none'}, default 'mean'
         'none' gives one loss per element as an array; 'sum' and 'mean' a NumPy scalar of the result dtype.""",
     "policy": """dtype : dtype, optional
-        Of the result and of the gradients: float16, float32 or float64. By default as under Returns.
+        Of the result and of the gradients: float16, bfloat16, float32 or float64. By default as under Returns.
     {choices}""",
     "choices": """empty : {'nan', 'zero', 'raise'}, default 'nan'
         The mean of no elements, where there are none or all are left out: NaN as in torch, 0, or a ValueError.

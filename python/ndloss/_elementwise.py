@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ndloss import _array, _check, _core, _outputs
+from ndloss import _array, _check, _check_shapes, _check_targets, _core, _outputs
+from ndloss._record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from ndloss._accumulator import Piece, Stream
     from ndloss._options import Settings
@@ -18,29 +19,35 @@ if TYPE_CHECKING:
 
 Operand = tuple["Array", bool]
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 
 def broadcast_operands(function: str, **arguments: object) -> tuple[dict[str, Operand], tuple[int, ...]]:
     """The arguments as operands, and the shape they broadcast to."""
-    operands = {name: _array.as_array(function, name, value) for name, value in arguments.items()}
-    return operands, _check.broadcast_shape(function, **{name: array for name, (array, _) in operands.items()})
+    operands: dict[str, Operand] = {}
+    shapes: set[tuple[int, ...]] = set()
+    for name, value in arguments.items():
+        operand = operands[name] = _array.as_array(function, name, value)
+        shapes.add(operand[0].shape)
+    if len(shapes) == 1:
+        return operands, shapes.pop()
+    return operands, _check_shapes.broadcast_shape(function, **{name: array for name, (array, _) in operands.items()})
 
 
-@dataclass
-class _Derivative:
+class _Derivative(NamedTuple):
     """A derivative on its way out: `whole` has the shape of the loss, `own` that of the operand."""
 
     whole: Array
     own: Array
-    finish: Callable[[], Array]
+    finish: Callable[[], Any]
 
-    def finished(self) -> Array:
+    def finished(self) -> Any:
         if self.whole is not self.own and self.whole.shape != self.own.shape:
             _core.sum_to_shape(self.whole, self.own)
         return self.finish()
 
 
-@dataclass
-class ElementwiseProblem:
+class ElementwiseProblem(Record):
     """A checked elementwise call.
 
     `operands` are the differentiable data arguments by name, in the order of the core's operands; `constants` follow them.
@@ -54,10 +61,10 @@ class ElementwiseProblem:
     shape: tuple[int, ...]
     reduction: str
     settings: Settings
-    parameters: list[float] = field(default_factory=list)
-    constants: dict[str, Array] = field(default_factory=dict)
-    typed_constants: dict[str, Operand] = field(default_factory=dict)  # that take part in the result's dtype
-    given_shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    parameters: Sequence[float] = ()
+    constants: Mapping[str, Array] = NOTHING
+    typed_constants: Mapping[str, Operand] = NOTHING  # that take part in the result's dtype
+    given_shapes: Mapping[str, tuple[int, ...]] = NOTHING
     repeats: int = 1
     weight: Array | None = None
     weight_differentiable: bool = False
@@ -68,31 +75,28 @@ class ElementwiseProblem:
     ignore_value: float | None = None  # a target that takes no part, whatever it is
 
     def __post_init__(self) -> None:
-        _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
-        typed = (*self.operands.values(), *self.typed_constants.values())
-        self.dtype = self.settings.result_dtype(*typed)
-        self.constants.update((name, array) for name, (array, _) in self.typed_constants.items())
-        self.twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(_array.result_dtype(*typed))
-        everything = [array for array, _ in self.operands.values()] + list(self.constants.values())
-        self.arrays = tuple(np.broadcast_to(array, self.shape) if array.shape != self.shape else array for array in everything)
-        self.weights = None if self.weight is None else np.broadcast_to(self.weight, self.shape)
-        self.sample_weight = self._spread("sample_weight")
-        self.mask = self._spread("mask")
-        self.call = self._call(self.arrays, self.weights)
+        settings, shape = self.settings, self.shape
+        _check.no_divisor(self.function, settings.return_divisor and self.reduction == "none")
+        self.dtype, self.twice = settings.dtypes(*self.operands.values(), *self.typed_constants.values())
+        self.constants = {**self.constants, **{name: array for name, (array, _) in self.typed_constants.items()}}
+        everything = [array for array, _ in self.operands.values()]
+        everything += self.constants.values()
+        self.arrays = tuple([array if array.shape == shape else np.broadcast_to(array, shape) for array in everything])
+        self.weights = None if self.weight is None else np.broadcast_to(self.weight, shape)
+        self.sample_weight = None if settings.sample_weight is None else self._spread("sample_weight")
+        self.mask = None if settings.mask is None else self._spread("mask")
+        self.call = _core.ElementwiseCall(
+            self.core, self.parameters, self.arrays, self.weights, self.twice, settings.num_threads, self.row_divisor,
+            self.sample_weight, self.mask, self.ignore_value,
+        )  # fmt: skip
         # A broadcast weight enters the sum at every element, but torch's divisor once.
-        if self.weighted_mean and self.weight is not None and self.weight.shape != self.shape:
-            self.repeats = max(int(np.prod(self.shape, dtype=np.int64)) // max(self.weight.size, 1), 1)
+        if self.weighted_mean and self.weight is not None and self.weight.shape != shape:
+            self.repeats = max(int(np.prod(shape, dtype=np.int64)) // max(self.weight.size, 1), 1)
 
     def _spread(self, name: str) -> Array | None:
         """`sample_weight` or `mask`, which have the loss's shape, in that of the elements."""
         array = self.settings.spread(name, self.output_shape)
         return array if array is None or not self.row_mean else np.broadcast_to(array[..., None], self.shape)
-
-    def _call(self, arrays: tuple[Array, ...], weights: Array | None) -> _core.ElementwiseCall:
-        return _core.ElementwiseCall(
-            self.core, self.parameters, arrays, weights, self.twice, self.settings.threads, self.row_divisor,
-            self.sample_weight, self.mask, self.ignore_value,
-        )  # fmt: skip
 
     @property
     def selects(self) -> bool:
@@ -108,10 +112,10 @@ class ElementwiseProblem:
             index, operand, value = bad
             argument = (*self.operands, *self.constants)[operand]
             own = self.operands[argument][0] if argument in self.operands else self.constants[argument]
-            place = np.broadcast_to(np.arange(own.size).reshape(own.shape), self.shape).flat[index]
             shape: tuple[int, ...] = own.shape
+            place = _array.place_within(shape, index, self.shape)
             given = self.given_shapes.get(argument, shape)
-            _check.bad_number(self.function, argument, int(place), given, _core.double_of_bits(value), self.domain)
+            _check_targets.bad_number(self.function, argument, place, given, _core.double_of_bits(value), self.domain)
 
     def _reduced(self, total: _core.Accumulator) -> Any:
         total.share_divisor(self.repeats)
@@ -124,54 +128,56 @@ class ElementwiseProblem:
 
     def value(self) -> Any:
         if self.reduction == "none":
-            return _array.unboxed(self._map(self.settings.out))
+            return self._map(self.settings.out)
         reduced = self._reduced(self._accumulated(_core.Accumulator(), 0, -1, False))
         return _outputs.stored(self.function, self.settings.out, reduced)
 
-    def _map(self, given: object = None) -> Array:
-        out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self._inputs)
+    def _map(self, given: object = None) -> Any:
+        out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self.arrays, self._factors)
         self._raise_if_bad(self.call.map(out))
         return finished()
 
     @property
-    def _inputs(self) -> tuple[Array, ...]:
-        """Every array that a pass reads."""
-        extra = (self.weights, self.sample_weight, self.mask)
-        return (*self.arrays, *(array for array in extra if array is not None))
+    def _factors(self) -> tuple[Array | None, ...]:
+        """What a pass reads beside the operands, after a block of results is written."""
+        return self.weights, self.sample_weight, self.mask
 
-    def _derivative(self, name: str, given: object) -> _Derivative:
+    def _derivative(self, name: str, given: object, upstream: Array | None = None) -> _Derivative:
         """Where a derivative for one operand goes."""
         array, weak = self.operands[name]
         own: tuple[int, ...] = array.shape
         shape = self.given_shapes.get(name, own)
         dtype = self.settings.gradient_dtype(array, weak, self.dtype)
         # Positions agree with the operands' only where nothing is broadcast.
-        out, finished = _outputs.target(self.function, "out", given, shape, dtype, self._inputs)
-        whole = out if array.shape == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
-        return _Derivative(whole, out.reshape(array.shape), finished)
+        apart = (*self._factors, upstream)
+        out, finished = _outputs.target(self.function, "out", given, shape, dtype, self.arrays, apart)
+        whole = out if own == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
+        return _Derivative(whole, out if shape == own else out.reshape(own), finished)
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self._wanted(argnums)
         factor, upstream = self._upstream(grad_output)
         given = _outputs.several(self.function, self.settings.out, names, several)
-        wanted = {name: self._derivative(name, given[name]) for name in self.operands if name in names}
-        buffers = tuple(wanted[name].whole if name in wanted else None for name in self.operands)
+        wanted = {name: self._derivative(name, given[name], upstream) for name in names if name in self.operands}
         value_out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
         # First, because the others may take the place of an operand.
         by_weight = self._weight_gradient(factor, upstream, given["weight"]) if "weight" in names else None
         if wanted or value_out is None:
             repeats = self.repeats if self.reduction == "mean" else 1
-            total = self.call.gradients(self.reduction, factor * repeats, upstream, buffers, value_out)
+            total = self.call.gradients(self.reduction, factor * repeats, upstream, self._buffers(wanted), value_out)
             self._raise_if_bad(total.bad)
-            if value_out is None:
-                value = self._reduced(total)
+            value = self._reduced(total) if value_out is None else _array.unboxed(value_out)
         else:
             self._raise_if_bad(self.call.map(value_out))
+            value = _array.unboxed(value_out)
         grads = {name: derivative.finished() for name, derivative in wanted.items()}
         if by_weight is not None:
-            grads["weight"] = by_weight
-        ordered = tuple(_array.unboxed(grads[name]) for name in names)
-        return _array.unboxed(value_out) if value_out is not None else value, ordered if several else ordered[0]
+            grads["weight"] = by_weight()
+        return value, tuple([grads[name] for name in names]) if several else grads[names[0]]
+
+    def _buffers(self, wanted: dict[str, _Derivative]) -> tuple[Array | None, ...]:
+        """Where the core is to write, one for each operand."""
+        return tuple([wanted[name].whole if name in wanted else None for name in self.operands])
 
     def grad_hess(self, argnums: object, out: object) -> Any:
         """First and diagonal second derivatives of the reduced value, for data operands."""
@@ -183,18 +189,14 @@ class ElementwiseProblem:
         second = _outputs.several(self.function, pair[1], names, several)
         grads = {name: self._derivative(name, first[name]) for name in names}
         hessians = {name: self._derivative(name, second[name]) for name in names}
-
-        def buffers(wanted: dict[str, _Derivative]) -> tuple[Array | None, ...]:
-            return tuple(wanted[name].whole if name in wanted else None for name in self.operands)
-
         repeats = self.repeats if self.reduction == "mean" else 1
-        total = self.call.gradients(self.reduction, float(repeats), None, buffers(grads), None, buffers(hessians))
+        total = self.call.gradients(self.reduction, float(repeats), None, self._buffers(grads), None, self._buffers(hessians))
         self._raise_if_bad(total.bad)
-        result = tuple(tuple(_array.unboxed(wanted[name].finished()) for name in names) for wanted in (grads, hessians))
+        result = tuple(tuple(wanted[name].finished() for name in names) for wanted in (grads, hessians))
         return result if several else (result[0][0], result[1][0])
 
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
-        names = list(self.operands)
+        names = [*self.operands]
         reasons = dict.fromkeys(self.constants, "torch does not differentiate it either")
         if self.weight_differentiable and self.weight is not None:
             names.append("weight")
@@ -209,14 +211,16 @@ class ElementwiseProblem:
         if grad_output is None:
             return 1.0, None
         array, _ = _array.as_array(self.function, "grad_output", grad_output)
-        upstream = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
+        upstream = _check_shapes.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
         return 1.0, np.broadcast_to(upstream[..., None], self.shape) if self.row_mean else upstream
 
-    def _weight_gradient(self, factor: float, upstream: Array | None, given: object) -> Array:
+    def _weight_gradient(self, factor: float, upstream: Array | None, given: object) -> Callable[[], Any]:
         """The loss is linear in its weight; a weighted mean is a quotient, whose own value is its offset."""
         assert self.weight is not None
         dtype = self.settings.gradient_dtype(self.weight, False, self.dtype)
-        out, finished = _outputs.target(self.function, "out", given, self.weight.shape, dtype, self._inputs)
+        # It is written before other gradients are computed, from the same operands.
+        apart = (*self.arrays, *self._factors, upstream)
+        out, finished = _outputs.target(self.function, "out", given, self.weight.shape, dtype, apart=apart)
         whole = out if self.weight.shape == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
         offset, scale = 0.0, factor
         if self.reduction == "mean":
@@ -229,7 +233,7 @@ class ElementwiseProblem:
         self._raise_if_bad(self.call.weight_gradient(scale, offset, upstream, whole))
         if whole is not out:
             _core.sum_to_shape(whole, out)
-        return finished()
+        return finished
 
     # ---- streams: units are elements ----
 
@@ -251,7 +255,7 @@ class ElementwiseProblem:
             self.core,
             tuple(self.parameters),
             self.dtype,
-            self.settings.threads,
+            self.settings.num_threads,
             divisor,
             classes,
             self.weights is not None,
@@ -271,8 +275,7 @@ class ElementwiseProblem:
         return self._accumulated(total, begin, end, True)
 
 
-@dataclass(frozen=True)
-class ElementwiseKind:
+class ElementwiseKind(NamedTuple):
     """What chunks of a stream have in common."""
 
     core: str

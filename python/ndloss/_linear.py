@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ndloss import _array, _check, _core, _outputs
+from ndloss import _array, _check, _check_shapes, _check_targets, _core, _outputs
+from ndloss._record import Record
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
@@ -27,8 +27,7 @@ CHUNK_BYTES = 64 * 2**20
 PRODUCT_SHARE = 8
 
 
-@dataclass
-class LinearProblem:
+class LinearProblem(Record):
     """A checked call. Either `labels` or `probabilities` is given."""
 
     input: Operand  # (in,) or (N, in)
@@ -44,12 +43,9 @@ class LinearProblem:
     chunk_rows: int | None = None
     chunk_bytes: int = CHUNK_BYTES
 
-    weights: list[float] = field(init=False)
-
     def __post_init__(self) -> None:
         operands = [o for o in (self.input, self.linear_weight, self.linear_bias, self.probabilities) if o is not None]
-        self.dtype = self.settings.result_dtype(*operands)
-        self.twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(_array.result_dtype(*operands))
+        self.dtype, self.twice = self.settings.dtypes(*operands)
         self.compute = _array.FLOAT64 if self.twice else _array.FLOAT32
         x, matrix = self.input[0], self.linear_weight[0]
         self.features = matrix.shape[-1]
@@ -58,7 +54,7 @@ class LinearProblem:
         self.samples: int = 1 if x.ndim == 1 else x.shape[0]
         self.logits_shape = (self.samples, self.classes, *self.inner)
         self.output_shape = (() if x.ndim == 1 else (self.samples,)) + self.inner
-        self.weights = _check.class_weight(FUNCTION, self.weight, self.classes)
+        self.weights: list[float] = _check_targets.class_weight(FUNCTION, self.weight, self.classes)
         self.rows = x.reshape(self.samples, self.features)
         self.matrix = self._computed(matrix.reshape(self.columns, self.features))
         self.bias = None if self.linear_bias is None else self._computed(self.linear_bias[0].reshape(self.columns))
@@ -73,11 +69,10 @@ class LinearProblem:
         return None if array is None else array.reshape((self.samples, *self.inner))
 
     @property
-    def inputs(self) -> tuple[Array, ...]:
-        """Every array that a pass reads. A result must not even stand at the same places: every chunk needs whole matrices."""
-        operands = [o[0] for o in (self.input, self.linear_weight, self.linear_bias, self.probabilities) if o is not None]
-        rows = [array for array in (self.labels, self.sample_weight, self.mask) if array is not None]
-        return tuple(array[None] for array in (*operands, *rows))
+    def inputs(self) -> tuple[Array | None, ...]:
+        """Every array that a pass reads: every chunk needs whole matrices, so no result may take the place of one."""
+        operands = (o and o[0] for o in (self.input, self.linear_weight, self.linear_bias, self.probabilities))
+        return (*operands, self.labels, self.sample_weight, self.mask)
 
     def _computed(self, array: Array) -> Array:
         """The array in the compute type, itself where it is in it."""
@@ -124,14 +119,14 @@ class LinearProblem:
             probabilities = self.probabilities[0].reshape(self.logits_shape)[start:stop]
         return _core.RowCall(
             "cross_entropy", logits, 1, labels, probabilities, self.weights, self.ignore_index, self.label_smoothing,
-            self.twice, self.settings.threads, sample_weight=sample_weight, mask=mask,
+            self.twice, self.settings.num_threads, sample_weight=sample_weight, mask=mask,
         )  # fmt: skip
 
     def _raise_if_bad(self, total: _core.Accumulator, start: int) -> _core.Accumulator:
         if total.bad is not None and self.labels is not None:
             index, _, bits = total.bad
             value = bits if self.labels.dtype.kind == "u" or bits < 2**63 else bits - 2**64
-            _check.bad_class(FUNCTION, index + start * prod(self.inner), self.output_shape, value, self.classes)
+            _check_targets.bad_class(FUNCTION, index + start * prod(self.inner), self.output_shape, value, self.classes)
         return total
 
     def _accumulated(self, begin: int, end: int) -> _core.Accumulator:
@@ -147,12 +142,11 @@ class LinearProblem:
         if self.reduction != "none":
             reduced = self.settings.reduced(self._accumulated(0, self.samples), self.reduction, self.dtype)
             return _outputs.stored(FUNCTION, given, reduced)
-        out, finished = _outputs.target(FUNCTION, "out", given, self.output_shape, self.dtype, self.inputs)
+        out, finished = _outputs.target(FUNCTION, "out", given, self.output_shape, self.dtype, apart=self.inputs)
         rows = out.reshape(self.samples, *self.inner)
         for start, stop, _, logits in self._chunks(0, self.samples):
             self._raise_if_bad(self._row_call(logits, start, stop).map(rows[start:stop]), start)
-        result = finished()
-        return _array.unboxed(result) if given is None else result
+        return finished()
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self._wanted(argnums)
@@ -161,10 +155,10 @@ class LinearProblem:
             factor = _check.scalar_grad_output(FUNCTION, grad_output) * self._scale()
         elif grad_output is not None:
             given, _ = _array.as_array(FUNCTION, "grad_output", grad_output)
-            upstream = _check.broadcasts_to(FUNCTION, "grad_output", given, self.output_shape, "the output")
+            upstream = _check_shapes.broadcasts_to(FUNCTION, "grad_output", given, self.output_shape, "the output")
             upstream = upstream.reshape(self.samples, *self.inner)
         out = np.empty((self.samples, *self.inner), self.dtype) if self.reduction == "none" else None
-        sums = _Gradients(self, _outputs.several(FUNCTION, self.settings.out, names, several))
+        sums = _Gradients(self, _outputs.several(FUNCTION, self.settings.out, names, several), upstream)
         total = _core.Accumulator()
         for start, stop, x, logits in self._chunks(0, self.samples):
             call = self._row_call(logits, start, stop)
@@ -261,13 +255,13 @@ def named(argnums: object, arguments: tuple[str, ...]) -> object:
 class _Gradients:
     """Gradients that grow chunk by chunk, in the order of the chunks."""
 
-    def __init__(self, problem: LinearProblem, given: dict[str, object]) -> None:
+    def __init__(self, problem: LinearProblem, given: dict[str, object], upstream: Array | None) -> None:
         self.problem = problem
         self.names = tuple(given)
         p = problem
         self.beside: Array | None = None
         self.per_row: Array | None = None
-        self.outs: dict[str, tuple[Array, Callable[[], Array]]] = {}
+        self.outs: dict[str, tuple[Array, Callable[[], Any]]] = {}
         self.sums: dict[str, Array] = {}
         operands = {
             "input": p.input,
@@ -280,7 +274,7 @@ class _Gradients:
             operand = operands[name]
             assert operand is not None
             dtype = p.settings.gradient_dtype(*operand, p.dtype)
-            self.outs[name] = _outputs.target(FUNCTION, "out", out, operand[0].shape, dtype, p.inputs)
+            self.outs[name] = _outputs.target(FUNCTION, "out", out, operand[0].shape, dtype, apart=(*p.inputs, upstream))
         if "target" in given or "weight" in given:
             self.beside = np.empty((p.height, *p.logits_shape[1:]), p.compute)
         if "weight" in given:
@@ -348,7 +342,7 @@ class _Gradients:
             np.matmul(slopes[:, first : first + self.width].T, x, out=product)
             np.add(rows, product, out=rows)
 
-    def finished(self) -> dict[str, Array]:
+    def finished(self) -> dict[str, Any]:
         with np.errstate(all="ignore"):
             for name, (out, _) in self.outs.items():
                 if not np.may_share_memory(out, self.sums[name]):
@@ -356,8 +350,7 @@ class _Gradients:
         return {name: finished() for name, (_, finished) in self.outs.items()}
 
 
-@dataclass(frozen=True)
-class LinearKind:
+class LinearKind(NamedTuple):
     """What chunks of a stream have in common: every sample is a block of its own."""
 
     dtype: np.dtype[Any]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ndloss import _check, _outputs
+from ndloss import _check_shapes, _outputs
+from ndloss._record import Record
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Stream
@@ -30,8 +30,7 @@ class Movable(Protocol):
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]: ...
 
 
-@dataclass(frozen=True)
-class Way:
+class Way(NamedTuple):
     """How an array of `shape` gets an axis to its end, and back. `axis` counts from the end of `ndim` broadcast dimensions."""
 
     shape: tuple[int, ...]
@@ -52,8 +51,7 @@ def moved_last(operands: dict[str, Operand], axis: int) -> tuple[dict[str, Opera
     return {name: (ways[name].there(array), weak) for name, (array, weak) in operands.items()}, ways
 
 
-@dataclass
-class MovedProblem:
+class MovedProblem(Record):
     """A problem of arrays that were moved: `ways` has how, by name."""
 
     problem: Movable
@@ -68,7 +66,7 @@ class MovedProblem:
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self.problem._wanted(argnums)
         out = self.problem.settings.out
-        self.problem.settings = replace(self.problem.settings, out=self._there(names, several, out))
+        self.problem.settings = self.problem.settings._replace(out=self._there(names, several, out))
         value, grads = self.problem.value_and_grad(argnums, grad_output)
         return value, self._back(names, several, grads, out)
 
@@ -90,7 +88,7 @@ class MovedProblem:
         way = self.ways.get(name)
         if way is None or not isinstance(out, np.ndarray):
             return out
-        _check.out_shape(self.problem.function, out, way.shape)
+        _check_shapes.out_shape(self.problem.function, "out", out, way.shape)
         return way.there(out)
 
     def _back(self, names: tuple[str, ...], several: bool, grads: Any, out: object) -> Any:

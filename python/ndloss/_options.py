@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ndloss import _array, _check, _core, _request
+from ndloss import _array, _check, _check_shapes, _core, _request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ndloss._request import Request
     from ndloss._typing import Array
 
 # What a criterion's constructor takes too.
 POLICY = ("dtype", "empty", "broadcast", "validate")
-DATA = ("sample_weight", "mask", "out", "return_divisor", "num_threads")
-LOSS_OPTIONS = (*DATA, *POLICY, "_request")
-
 EMPTY = ("nan", "zero", "raise")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """How one call is to be carried out.
 
     `sample_weight` multiplies the loss of each element and its part of the mean's divisor; where `mask` is 0 an element takes no
-    part at all. Both broadcast to the shape of the unreduced loss.
+    part at all. Both broadcast to the shape of the unreduced loss. 0 threads are the default number.
     """
 
     function: str
-    threads: int = 0
+    num_threads: int = 0
     sample_weight: Array | None = None
     mask: Array | None = None
     out: Any = None
@@ -50,13 +44,19 @@ class Settings:
     def result_dtype(self, *operands: tuple[Array, bool]) -> np.dtype[Any]:
         return _array.result_dtype(*operands) if self.dtype is None else self.dtype
 
+    def dtypes(self, *operands: tuple[Array, bool]) -> tuple[np.dtype[Any], bool]:
+        """The dtype of the result, and whether it is computed in double, as it is where either end is double."""
+        natural = _array.result_dtype(*operands)
+        dtype = natural if self.dtype is None else self.dtype
+        return dtype, natural.itemsize == 8 or dtype.itemsize == 8
+
     def gradient_dtype(self, array: Array, weak: bool, result: np.dtype[Any]) -> np.dtype[Any]:
         return _array.gradient_dtype(array, weak, result) if self.dtype is None else self.dtype
 
     def spread(self, name: str, shape: tuple[int, ...]) -> Array | None:
         """`sample_weight` or `mask`, broadcast to the shape of the unreduced loss."""
-        array: Array | None = getattr(self, name)
-        return None if array is None else _check.loss_shaped(self.function, name, array, shape)
+        array: Array | None = self.mask if name == "mask" else self.sample_weight
+        return None if array is None else _check_shapes.loss_shaped(self.function, name, array, shape)
 
     def reduced(self, total: _core.Accumulator, reduction: str, dtype: np.dtype[Any]) -> Any:
         """The reduced loss, with its divisor if that is wanted; a mean of nothing is what `empty` says."""
@@ -69,35 +69,48 @@ class Settings:
         return (scalar, np.float64(total.divisor)) if self.return_divisor else scalar
 
 
+def _weight(function: str, value: object) -> Array | None:
+    return _array.optional(function, "sample_weight", value)
+
+
+def _mask(function: str, value: object) -> Array | None:
+    return _check_shapes.mask(function, _array.optional(function, "mask", value))
+
+
+# How each option is checked; what is not given keeps the default of `Settings`.
+CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
+    "num_threads": _check.num_threads,
+    "sample_weight": _weight,
+    "mask": _mask,
+    "out": lambda _, value: value,
+    "return_divisor": lambda function, value: _check.flag(function, "return_divisor", value),
+    "dtype": _check.result_dtype,
+    "empty": lambda function, value: _check.one_of(function, "empty", value, EMPTY),
+    "broadcast": lambda function, value: _check.flag(function, "broadcast", value),
+    "validate": lambda function, value: _check.flag(function, "validate", value),
+}
+LOSS_OPTIONS = (*CHECKS, "_request")
+
+
 def policy(function: str, given: Mapping[str, Any], extra: tuple[str, ...] = ()) -> dict[str, Any]:
     """A constructor's policy options, checked early. `extra` names options of this class alone: 'axis'."""
     _check.options(function, given, (*POLICY, *extra))
-    settings = _settings(function, given)
-    checked = {**given, "dtype": settings.dtype}
+    checked = {name: CHECKS[name](function, value) if name in CHECKS else value for name, value in given.items()}
     if given.get("axis") is not None:
         checked["axis"] = _check.integer(function, "axis", given["axis"])
-    return {name: checked[name] for name in given if checked[name] is not None}
+    return {name: value for name, value in checked.items() if value is not None}
 
 
 def loss_options(function: str, given: Mapping[str, Any], extra: tuple[str, ...] = ()) -> tuple[Settings, Request]:
     """The settings of a call, and what it is asked for. `extra` names options of this function alone."""
-    _check.options(function, given, (*LOSS_OPTIONS, *extra))
-    return _settings(function, given), given.get("_request", _request.value)
-
-
-def _settings(function: str, given: Mapping[str, Any]) -> Settings:
-    return Settings(
-        function,
-        _check.num_threads(function, given.get("num_threads")),
-        _array.optional(function, "sample_weight", given.get("sample_weight")),
-        _check.mask(function, _array.optional(function, "mask", given.get("mask"))),
-        given.get("out"),
-        _check.flag(function, "return_divisor", given.get("return_divisor", False)),
-        _check.result_dtype(function, given.get("dtype")),
-        _check.one_of(function, "empty", given.get("empty", "nan"), EMPTY),
-        _check.flag(function, "broadcast", given.get("broadcast", True)),
-        _check.flag(function, "validate", given.get("validate", True)),
-    )
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        check = CHECKS.get(name)
+        if check is not None:
+            checked[name] = check(function, value)
+        elif name != "_request" and name not in extra:
+            _check.unknown_option(function, name)
+    return Settings(function, **checked), given.get("_request", _request.value)
 
 
 def activation_options(function: str, given: Mapping[str, Any]) -> tuple[int, Request]:

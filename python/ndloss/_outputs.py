@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ndloss import _array, _check_shapes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -13,28 +15,27 @@ if TYPE_CHECKING:
 
 
 def target(
-    function: str, name: str, given: object, shape: tuple[int, ...], dtype: np.dtype[Any], inputs: Iterable[Array] = ()
-) -> tuple[Array, Callable[[], Array]]:
-    """The array that the core is to write, and what then makes of it what the caller gets.
+    function: str,
+    name: str,
+    given: object,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    over: Iterable[Array] = (),
+    apart: Iterable[Array | None] = (),
+) -> tuple[Array, Callable[[], Any]]:
+    """The array that the core is to write, and what then makes of it what the caller gets: without `out`, 0-d is a scalar.
 
-    A given array is written in place where the core can; where it is not contiguous, or overlaps an input otherwise than as the
-    same elements at the same places, it is filled from a temporary.
+    A given array is written in place where the core can. It is filled from a temporary of its dtype where it is not contiguous,
+    overlaps one of `apart`, or one of `over` otherwise than as the same elements at the same places.
     """
     if given is None:
         fresh: Array = np.empty(shape, dtype)
-        return fresh, lambda: fresh
-    if not isinstance(given, np.ndarray):
-        raise TypeError(f"{function}: {name} must be an ndarray, got {type(given).__name__}")
-    out: Array = given
-    if out.shape != shape:
-        raise ValueError(f"{function}: {name} must have shape {shape}, got {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError(f"{function}: {name} is read-only")
-    if not np.can_cast(dtype, out.dtype, "same_kind"):
-        raise TypeError(f"{function}: {name} must take {dtype} by same-kind casting, got dtype {out.dtype}")
-    if _written_in_place(out) and not any(_overlaps(out, array) for array in inputs):
+        return fresh, lambda: _array.unboxed(fresh)
+    out = _check_shapes.output(function, name, given, shape, dtype)
+    within = any(_overlaps(out, array) for array in over)
+    if _written_in_place(out) and not within and not any(array is not None and np.may_share_memory(out, array) for array in apart):
         return out, lambda: out
-    temporary = np.empty(shape, dtype)
+    temporary = np.empty(shape, out.dtype.newbyteorder("=") if _array.is_result(out.dtype) else dtype)
 
     def filled() -> Array:
         with np.errstate(all="ignore"):
@@ -50,18 +51,20 @@ def several(function: str, given: object, names: Sequence[str], many: bool) -> d
         return dict.fromkeys(names)
     if not many:
         return {names[0]: given}
-    if not isinstance(given, tuple) or len(given) != len(names):
-        raise TypeError(f"{function}: out must be a tuple of {len(names)} arrays or None, one for each of {', '.join(names)}")
-    return dict(zip(names, given, strict=True))
+    outs = _check_shapes.output_tuple(function, given, names)
+    _check_shapes.outputs_apart(function, outs)
+    return dict(zip(names, outs, strict=True))
 
 
 def pair(function: str, given: object) -> tuple[object, object]:
     """What `out` holds for gradients and for second derivatives."""
     if given is None:
         return None, None
-    if not isinstance(given, tuple) or len(given) != 2:
-        raise TypeError(f"{function}: out must be a pair, of the gradient and of the second derivative")
-    return given
+    first, second = _check_shapes.output_pair(function, given)
+    _check_shapes.outputs_apart(
+        function, [array for one in (first, second) for array in (one if isinstance(one, tuple) else (one,))]
+    )
+    return first, second
 
 
 def stored(function: str, given: object, value: Any) -> Any:
@@ -76,7 +79,7 @@ def stored(function: str, given: object, value: Any) -> Any:
 
 
 def _written_in_place(out: Array) -> bool:
-    return bool(out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative and out.dtype.kind == "f" and out.itemsize <= 8)
+    return bool(out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative and _array.is_result(out.dtype))
 
 
 def _overlaps(out: Array, array: Array) -> bool:

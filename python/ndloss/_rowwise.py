@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ndloss import _array, _check, _core, _outputs
+from ndloss import _array, _check, _check_shapes, _check_targets, _core, _outputs
+from ndloss._record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 Operand = tuple["Array", bool]
 
 
-@dataclass
-class RowProblem:
+class RowProblem(Record):
     """A checked call of a loss of rows.
 
     One of these is given: `labels` (class indices, the shape of the rows), `probabilities` or `label_sets` (class indices, padded
@@ -42,8 +41,6 @@ class RowProblem:
     margin: float = 1.0
     shape: tuple[int, ...] | None = None
 
-    weights: list[float] = field(init=False)
-
     def __post_init__(self) -> None:
         array, weak = self.input
         self.input_shape = array.shape
@@ -51,23 +48,24 @@ class RowProblem:
             array = array.reshape(1)
             self.input = (array, weak)
         operands = [self.input] if self.probabilities is None else [self.input, self.probabilities]
-        self.dtype = self.settings.result_dtype(*operands)
-        self.twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(_array.result_dtype(*operands))
+        self.dtype, self.twice = self.settings.dtypes(*operands)
         self.classes = array.shape[self.axis]
         self.rows = array.shape[: self.axis] + array.shape[self.axis + 1 :]
-        self.weights = _check.class_weight(self.function, self.weight, self.classes)
+        self.weights: list[float] = _check_targets.class_weight(self.function, self.weight, self.classes)
         self.output_shape = self.rows if self.shape is None else self.shape
         self.target_shape = self.output_shape
         if self.label_sets is not None:
             self.target_shape = self.label_sets.shape
             self.label_sets = self.label_sets.reshape(array.shape)
-        if self.labels is not None:
+        if self.labels is not None and self.labels.shape != self.rows:
             self.labels = self.labels.reshape(self.rows)
         _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
-        self.sample_weight, self.mask = self._spread("sample_weight"), self._spread("mask")
+        settings = self.settings
+        self.sample_weight = None if settings.sample_weight is None else self._spread("sample_weight")
+        self.mask = None if settings.mask is None else self._spread("mask")
         self.call = _core.RowCall(
             self.function, array, self.axis, self.labels, None if self.probabilities is None else self.probabilities[0],
-            self.weights, self.ignore_index, self.label_smoothing, self.twice, self.settings.threads, self.label_sets, self.p,
+            self.weights, self.ignore_index, self.label_smoothing, self.twice, self.settings.num_threads, self.label_sets, self.p,
             self.margin, self.sample_weight, self.mask,
         )  # fmt: skip
 
@@ -90,8 +88,9 @@ class RowProblem:
             value = bits if labels.dtype.kind == "u" or bits < 2**63 else bits - 2**64
             lowest = 0 if self.label_sets is None else -1
             if self.label_sets is not None:  # the core counts along rows, wherever these lie
-                index = int(np.moveaxis(np.arange(labels.size).reshape(labels.shape), self.axis, -1).flat[index])
-            _check.bad_class(self.function, index, self.target_shape, value, self.classes, lowest)
+                *row, label = (int(i) for i in np.unravel_index(index, (*self.rows, self.classes)))
+                index = _array.number_of((*row[: self.axis], label, *row[self.axis :]), labels.shape)
+            _check_targets.bad_class(self.function, index, self.target_shape, value, self.classes, lowest)
         return total
 
     def value(self) -> Any:
@@ -99,8 +98,7 @@ class RowProblem:
         if self.reduction == "none":
             out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self._inputs)
             self._raise_if_bad(self.call.map(out))
-            result = finished()
-            return _array.unboxed(result) if given is None else result
+            return finished()
         reduced = self.settings.reduced(self.whole(), self.reduction, self.dtype)
         return _outputs.stored(self.function, given, reduced)
 
@@ -111,7 +109,9 @@ class RowProblem:
             factor = _check.scalar_grad_output(self.function, grad_output)
         elif grad_output is not None:
             array, _ = _array.as_array(self.function, "grad_output", grad_output)
-            upstream = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output").reshape(self.rows)
+            upstream = _check_shapes.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output").reshape(
+                self.rows
+            )
         inputs = self._inputs if upstream is None else [*self._inputs, upstream]
         places = {
             name: self._place(name, given, inputs)
@@ -128,7 +128,7 @@ class RowProblem:
         ordered = tuple(finished() for _, finished in places.values())
         return value, ordered if several else ordered[0]
 
-    def _place(self, name: str, given: object, inputs: list[Array]) -> tuple[Array, Callable[[], Array]]:
+    def _place(self, name: str, given: object, inputs: list[Array]) -> tuple[Array, Callable[[], Any]]:
         """Where a derivative for one argument goes, and what then makes of it what the caller gets."""
         if name == "input":
             shape, operand = self.input_shape, self.input
@@ -182,7 +182,7 @@ class RowProblem:
     @property
     def stream_kind(self) -> RowKind:
         return RowKind(
-            self.function, self.dtype, self.twice, self.settings.threads, self.classes,
+            self.function, self.dtype, self.twice, self.settings.num_threads, self.classes,
             "labels" if self.labels is not None else "probabilities" if self.label_sets is None else "label_sets",
             tuple(self.weights), self.ignore_index, self.label_smoothing, self.p, self.margin,
         )  # fmt: skip
@@ -210,8 +210,7 @@ class RowProblem:
         return self._raise_if_bad(self.call.accumulate(total, begin, end))
 
 
-@dataclass(frozen=True)
-class RowKind:
+class RowKind(NamedTuple):
     """What chunks of a stream have in common."""
 
     function: str

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ndloss import _array, _check, _core, _outputs
+from ndloss import _array, _check, _check_shapes, _check_targets, _core, _outputs
+from ndloss._record import Record
 from ndloss._vectors import reduction_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ndloss._accumulator import Piece, Stream
     from ndloss._elementwise import ElementwiseProblem
     from ndloss._options import Settings
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
 Operand = tuple["Array", bool]
 
 
-@dataclass
-class SequenceProblem:
+class SequenceProblem(Record):
     """A checked call of CTC. The lengths are lists of its own.
 
     A masked sample has no frame and no label here; `places` says where the labels of each sample begin in the caller's targets, if
@@ -37,13 +38,12 @@ class SequenceProblem:
     zero_infinity: bool
     reduction: str
     settings: Settings
-    places: list[int] = field(default_factory=list)
+    places: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
         array, _ = self.log_probs
-        self.dtype = self.settings.result_dtype(self.log_probs)
-        twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(_array.result_dtype(self.log_probs))
+        self.dtype, twice = self.settings.dtypes(self.log_probs)
         self.compute = _array.FLOAT64 if twice else _array.FLOAT32
         self.output_shape = array.shape[1:-1]
         self.by_length = self.reduction == "mean"
@@ -55,7 +55,7 @@ class SequenceProblem:
             self.target_lengths,
             self.blank,
             self.zero_infinity,
-            self.settings.threads,
+            self.settings.num_threads,
         )
 
     def _raise_if_bad(self, total: _core.Accumulator) -> _core.Accumulator:
@@ -63,7 +63,9 @@ class SequenceProblem:
             index, _, bits = total.bad
             value = bits if self.targets.dtype.kind == "u" or bits < 2**63 else bits - 2**64
             sample, place = divmod(index, max(self.target_lengths))
-            _check.bad_label(self.function, self.targets.ndim, self.places, sample, place, value, self.log_probs[0].shape[-1])
+            _check_targets.bad_label(
+                self.function, self.targets.ndim, self.places, sample, place, value, self.log_probs[0].shape[-1]
+            )
         return total
 
     @property
@@ -77,7 +79,7 @@ class SequenceProblem:
         weight = None
         if self.by_length:
             weight = np.array([1.0 / max(length, 1) for length in self.target_lengths]).reshape(self.output_shape)
-        settings = replace(settings, dtype=self.dtype)
+        settings = settings._replace(dtype=self.dtype)
         return reduction_of(self.function, losses.reshape(self.output_shape), self.reduction, settings, weight)
 
     def value(self) -> Any:
@@ -96,13 +98,14 @@ class SequenceProblem:
         factor, upstream, value = 1.0, [], None
         by_length, none = self.by_length, self.reduction == "none"
         if self.selects:
-            value, slopes = self._outer(replace(self.settings, out=None)).value_and_grad(0, grad_output)
-            by_length, none, upstream = False, True, np.asarray(slopes).ravel().tolist()
+            slopes = np.empty(self.output_shape)  # not yet rounded
+            value, _ = self._outer(self.settings._replace(out=slopes)).value_and_grad(0, grad_output)
+            by_length, none, upstream = False, True, slopes.ravel().tolist()
         elif not none:
             factor = _check.scalar_grad_output(self.function, grad_output)
         elif grad_output is not None:
             array, _ = _array.as_array(self.function, "grad_output", grad_output)
-            spread = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
+            spread = _check_shapes.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
             upstream = _array.rounded(spread, _array.FLOAT64).ravel().tolist()
         if by_length:
             factor /= len(self.input_lengths)
@@ -123,9 +126,9 @@ class SequenceProblem:
     def _gradient_array(self, given: object) -> Array:
         """The array that the core writes: the caller's own where it can."""
         x, _ = self.log_probs
-        out, _ = _outputs.target(self.function, "out", given, x.shape, self.settings.gradient_dtype(*self.log_probs, self.dtype))
-        plain = out.dtype == self.compute and (out is not given or not np.may_share_memory(out, x))
-        return out if plain else np.empty(x.shape, self.compute)
+        dtype = self.settings.gradient_dtype(*self.log_probs, self.dtype)
+        out, _ = _outputs.target(self.function, "out", given, x.shape, dtype, apart=(x, self.targets))
+        return out if out.dtype == self.compute else np.empty(x.shape, self.compute)
 
     def _finished(self, array: Array, dtype: np.dtype[Any], given: object) -> Any:
         """A result, rounded; in the array that the caller gives for it, if there is one."""
@@ -134,7 +137,7 @@ class SequenceProblem:
         out, finished = _outputs.target(self.function, "out", given, array.shape, dtype)
         with np.errstate(all="ignore"):
             np.copyto(out, array, casting="unsafe")
-        return _array.unboxed(finished())
+        return finished()
 
     # ---- streams: units are samples, each a block of its own ----
 
@@ -161,8 +164,7 @@ class SequenceProblem:
         return self._raise_if_bad(self.call.accumulate(total, self.by_length))
 
 
-@dataclass(frozen=True)
-class SequenceKind:
+class SequenceKind(NamedTuple):
     """What chunks of a stream have in common."""
 
     dtype: np.dtype[Any]

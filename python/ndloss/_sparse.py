@@ -10,15 +10,15 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ndloss import _array, _check, _outputs, _request
+from ndloss import _array, _check, _check_shapes, _outputs, _request
 from ndloss._accumulator import Stream
 from ndloss._options import LOSS_OPTIONS, loss_options
+from ndloss._record import Record
 from ndloss._request import Feed, ValueAndGrad
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def by_rows(
     settings, request = loss_options(function, {name: value for name, value in options.items() if name in LOSS_OPTIONS})
     x, weak = _array.as_array(function, "input", input)
     y, _ = _array.as_array(function, "target", np.empty(0, target.dtype))
-    _check.same_shape(function, x, target)
+    _check_shapes.same_shape(function, x, target)
     if x.ndim not in (1, 2):
         raise ValueError(f"{function}: input must have 1 or 2 dimensions beside a sparse target, got shape {x.shape}")
     dtype = settings.result_dtype((x, weak), (y, False))
@@ -68,7 +68,7 @@ def by_rows(
     for name, value in arrays.items():
         array = _array.optional(function, name, value)
         if array is not None:
-            aligned[name] = np.atleast_2d(_check.broadcasts_to(function, name, array, x.shape, "input"))
+            aligned[name] = np.atleast_2d(_check_shapes.broadcasts_to(function, name, array, x.shape, "input"))
     for name in ("sample_weight", "mask"):
         chosen = settings.spread(name, output_shape)
         if chosen is not None:
@@ -91,8 +91,7 @@ def by_rows(
     return request(problem)
 
 
-@dataclass
-class SparseProblem:
+class SparseProblem(Record):
     """A checked call. `rows`, `target` and everything in `aligned` have the same rows."""
 
     dense: Callable[..., Any]
@@ -114,15 +113,15 @@ class SparseProblem:
         out, finished = self._result(self.settings.out, self.output_shape, self.dtype)
         for rows, losses in self._chunks("none", lambda _: _request.value):
             self._by_row(out)[rows] = losses
-        return _array.unboxed(finished())
+        return finished()
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self._wanted(argnums)
         given = _outputs.several(self.function, self.settings.out, names, several)["input"]
-        grad, finished = self._result(given, self.input.shape, self.gradient_dtype)
+        upstream = self._upstream(grad_output) if self.reduction == "none" else None
+        grad, finished = self._result(given, self.input.shape, self.gradient_dtype, upstream)
         by_row = self._by_row(grad)
         if self.reduction == "none":
-            upstream = self._upstream(grad_output)
             value = np.empty(self.output_shape, self.dtype)
             for rows, both in self._chunks(
                 "none", lambda rows: ValueAndGrad("input", None if upstream is None else upstream[rows])
@@ -136,7 +135,7 @@ class SparseProblem:
             for rows, part in self._chunks("sum", lambda _: FeedAndGrad(stream, factor)):
                 by_row[rows] = part
             value = self._reduced(stream.finished())
-        grad = _array.unboxed(finished())
+        grad = finished()
         return value, (grad,) if several else grad
 
     def grad_hess(self, argnums: object, out: object) -> Any:
@@ -147,7 +146,7 @@ class SparseProblem:
         wanted = FactoredGradHess(self._reciprocal())
         for rows, both in self._chunks("sum", lambda _: wanted):
             self._by_row(grad)[rows], self._by_row(hess)[rows] = both
-        result = _array.unboxed(grad_finished()), _array.unboxed(hess_finished())
+        result = grad_finished(), hess_finished()
         return tuple((one,) for one in result) if several else result
 
     @property
@@ -204,11 +203,14 @@ class SparseProblem:
         if grad_output is None:
             return None
         array, _ = _array.as_array(self.function, "grad_output", grad_output)
-        return self._by_row(_check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output"))
+        return self._by_row(_check_shapes.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output"))
 
-    def _result(self, given: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Callable[[], Array]]:
-        inputs = (self.input, self.target.data, *self.aligned.values())
-        return _outputs.target(self.function, "out", given, shape, dtype, inputs)
+    def _result(
+        self, given: object, shape: tuple[int, ...], dtype: np.dtype[Any], upstream: Array | None = None
+    ) -> tuple[Array, Callable[[], Any]]:
+        over = (self.input, *self.aligned.values())
+        apart = (self.target.data, self.target.indices, self.target.indptr, upstream)
+        return _outputs.target(self.function, "out", given, shape, dtype, over, apart)
 
 
 class FeedAndGrad:

@@ -14,6 +14,7 @@ ArrayLike: TypeAlias = npt.ArrayLike
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 FloatArray: TypeAlias = "np.ndarray[Any, np.dtype[np.floating[Any]]]"
 FloatScalar: TypeAlias = "np.floating[Any]"
+WithDivisor: TypeAlias = "tuple[FloatScalar, FloatScalar]"
 
 
 class Choices(TypedDict, total=False):
@@ -43,12 +44,17 @@ class ActivationOptions(TypedDict, total=False):
     _request: Request
 
 
-class LossOptions(Policy, total=False):
-    """What every loss takes by keyword."""
+class CallOptions(Policy, total=False):
+    """What every loss takes by keyword, apart from `return_divisor`, which changes what is returned."""
 
     sample_weight: ArrayLike | None
     mask: ArrayLike | None
     out: Any
-    return_divisor: bool
     num_threads: int | None
     _request: Request
+
+
+class LossOptions(CallOptions, total=False):
+    """What every loss takes by keyword where it returns the loss alone."""
+
+    return_divisor: Literal[False]

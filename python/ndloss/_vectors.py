@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ndloss import _array, _check, _core, _outputs
+from ndloss import _array, _check, _check_shapes, _core, _outputs
 from ndloss._elementwise import ElementwiseProblem
+from ndloss._record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 Operand = tuple["Array", bool]
 
 
-@dataclass(frozen=True)
-class VectorLoss:
+class VectorLoss(NamedTuple):
     """What is made of the vectors: the core's names and numbers, without data."""
 
     kind: str  # 'distance', 'triplet', 'cosine_embedding'
@@ -37,8 +36,7 @@ class VectorLoss:
         )  # fmt: skip
 
 
-@dataclass
-class VectorProblem:
+class VectorProblem(Record):
     """A checked call.
 
     `operands` are the differentiable vectors by name; they broadcast to `shape`, whose dimension `axis` holds the features.
@@ -58,16 +56,14 @@ class VectorProblem:
 
     def __post_init__(self) -> None:
         _check.no_divisor(self.function, self.settings.return_divisor and self.reduction == "none")
-        natural = _array.result_dtype(*self.operands.values())
-        self.dtype = self.settings.result_dtype(*self.operands.values())
-        self.twice = _array.computes_in_double(self.dtype) or _array.computes_in_double(natural)
+        self.dtype, self.twice = self.settings.dtypes(*self.operands.values())
         axis = self.axis % len(self.shape)
         self.rows = self.shape[:axis] + self.shape[axis + 1 :]
         self.features = self.shape[axis]
         self.output_shape = (*self.shape[:axis], 1, *self.shape[axis + 1 :]) if self.keepdims else self.rows
         self.arrays = tuple(self._features_last(array) for array, _ in self.operands.values())
         self.labels = None if self.label is None else np.broadcast_to(self.label, self.rows)
-        self.call = self.loss.call(self.arrays, self.labels, self.twice, self.settings.threads)
+        self.call = self.loss.call(self.arrays, self.labels, self.twice, self.settings.num_threads)
 
     def _features_last(self, array: Array) -> Array:
         if array.shape != self.shape:
@@ -88,7 +84,7 @@ class VectorProblem:
         """The reduction of the rows' losses, by weights and under a mask."""
         losses = np.empty(self.output_shape, np.float64)
         self.call.map(losses)
-        return reduction_of(self.function, losses, self.reduction, replace(settings, dtype=self.dtype))
+        return reduction_of(self.function, losses, self.reduction, settings._replace(dtype=self.dtype))
 
     def value(self) -> Any:
         if self.selects:
@@ -97,7 +93,7 @@ class VectorProblem:
             inputs = self._inputs
             out, finished = _outputs.target(self.function, "out", self.settings.out, self.output_shape, self.dtype, inputs)
             self.call.map(out)
-            return _array.unboxed(finished())
+            return finished()
         total = self.call.accumulate(_core.Accumulator())
         return _outputs.stored(self.function, self.settings.out, self.settings.reduced(total, self.reduction, self.dtype))
 
@@ -106,21 +102,24 @@ class VectorProblem:
         given = _outputs.several(self.function, self.settings.out, names, several)
         reduction, factor, upstream, value = self.reduction, 1.0, None, None
         if self.selects:
-            value, slopes = self._outer(replace(self.settings, out=None)).value_and_grad(0, grad_output)
-            reduction, upstream = "none", np.asarray(slopes).reshape(self.rows)
+            slopes = np.empty(self.output_shape)  # not yet rounded
+            value, _ = self._outer(self.settings._replace(out=slopes)).value_and_grad(0, grad_output)
+            reduction, upstream = "none", slopes.reshape(self.rows)
         elif reduction != "none":
             factor = _check.scalar_grad_output(self.function, grad_output)
         elif grad_output is not None:
             array, _ = _array.as_array(self.function, "grad_output", grad_output)
-            whole = _check.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
+            whole = _check_shapes.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
             upstream = whole.reshape(self.rows)
         grads: dict[str, Array] = {}
-        finished: dict[str, Callable[[], Array]] = {}
+        finished: dict[str, Callable[[], Any]] = {}
         buffers: dict[str, Array] = {}
         for name, (array, weak) in self.operands.items():
             if name in names:
                 dtype = self.settings.gradient_dtype(array, weak, self.dtype)
-                grads[name], finished[name] = self._target(given[name], array.shape, dtype)
+                # One gradient is written before the next is computed.
+                apart = (*self._inputs, upstream)
+                grads[name], finished[name] = _outputs.target(self.function, "out", given[name], array.shape, dtype, apart=apart)
                 same = array.shape == self.shape
                 buffers[name] = grads[name] if same else np.empty(self.shape, np.float64 if self.twice else np.float32)
         out = np.empty(self.output_shape, self.dtype) if reduction == "none" else None
@@ -137,7 +136,7 @@ class VectorProblem:
                 _core.sum_to_shape(buffer, grads[name])
         if value is None:
             value = self.settings.reduced(total, reduction, self.dtype) if out is None else _array.unboxed(out)
-        ordered = tuple(_array.unboxed(finished[name]()) for name in names)
+        ordered = tuple(finished[name]() for name in names)
         return value, ordered if several else ordered[0]
 
     def grad_hess(self, argnums: object, out: object) -> Any:
@@ -147,19 +146,6 @@ class VectorProblem:
         """Which rows take no part."""
         mask = self.settings.spread("mask", self.output_shape)
         return None if mask is None else np.logical_not(mask).reshape(self.rows)
-
-    def _target(self, given: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Callable[[], Array]]:
-        """As `_outputs.target`, but apart from all that is read: one gradient is written before the next is computed."""
-        out, finished = _outputs.target(self.function, "out", given, shape, dtype, self._inputs)
-        if out is given and any(np.may_share_memory(out, array) for array in self._inputs):
-            apart: Array = np.empty(shape, out.dtype)
-
-            def filled() -> Array:
-                np.copyto(out, apart)
-                return out
-
-            return apart, filled
-        return out, finished
 
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
         reasons = {} if self.label is None else {"target": "torch does not differentiate it either"}
@@ -176,7 +162,7 @@ class VectorProblem:
 
     @property
     def stream_kind(self) -> VectorKind:
-        return VectorKind(self.loss, self.dtype, self.settings.threads, self.features, self.label is not None)
+        return VectorKind(self.loss, self.dtype, self.settings.num_threads, self.features, self.label is not None)
 
     @property
     def stream_units(self) -> int:
@@ -201,8 +187,7 @@ def reduction_of(
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class VectorKind:
+class VectorKind(NamedTuple):
     """What chunks of a stream have in common."""
 
     loss: VectorLoss

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ndloss import _array, _check, _core
+from ndloss import _array, _check, _check_shapes, _core
 from ndloss._doc import documented
 from ndloss._loss import Differentiable, differentiable
 from ndloss._options import activation_options
+from ndloss._record import Record
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LogSigmoid", "LogSoftmax", "Sigmoid", "Softmax", "log_softmax", "logsigmoid", "sigmoid", "softmax"]
 
 
-@dataclass
-class ActivationProblem:
+class ActivationProblem(Record):
     """A checked call of an activation: elementwise, or along `axis` where there is one."""
 
     function: str
@@ -59,7 +58,7 @@ class ActivationProblem:
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         _, several = _check.argument_numbers(self.function, argnums, ["input"], {})
         upstream, _ = _array.as_array(self.function, "grad_output", 1.0 if grad_output is None else grad_output)
-        broadcast = _check.broadcasts_to(self.function, "grad_output", upstream, self.input.shape, "the output")
+        broadcast = _check_shapes.broadcasts_to(self.function, "grad_output", upstream, self.input.shape, "the output")
         value, grad = self._run(broadcast)
         assert grad is not None
         result = _array.unboxed(grad)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core, _options
+from ndloss import _array, _check, _check_targets, _core, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
@@ -13,7 +13,7 @@ from ndloss._rowwise import RowProblem
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, RowPolicy
+    from ndloss._typing import ArrayLike, CallOptions, FloatArray, FloatScalar, LossOptions, RowPolicy, WithDivisor
 
 __all__ = [
     "CrossEntropyLoss",
@@ -65,6 +65,21 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
     *,
+    return_divisor: Literal[True],
+    axis: int | None = None,
+    **options: Unpack[CallOptions],
+) -> WithDivisor: ...
+@overload
+def cross_entropy(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    *,
     axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
@@ -97,7 +112,7 @@ def cross_entropy(
     weights = _array.optional(function, "weight", weight)
     if x.ndim == 0:
         raise ValueError(f"{function}: input must have 1 or more dimensions, got 0")
-    classes = _check.row_axis(function, axis, x)
+    classes = _check_targets.row_axis(function, axis, x)
     if y.shape == x.shape:
         if not _array.is_floating(y.dtype):
             raise TypeError(
@@ -118,7 +133,7 @@ def cross_entropy(
             label_smoothing=smoothing,
         )
         return request(problem)
-    _check.class_indices(function, x, y, classes)
+    _check_targets.class_indices(function, x, y, classes)
     problem = RowProblem(
         function,
         (x, x_weak),
@@ -266,6 +281,20 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     *,
+    return_divisor: Literal[True],
+    axis: int | None = None,
+    **options: Unpack[CallOptions],
+) -> WithDivisor: ...
+@overload
+def nll_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    *,
     axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
@@ -294,8 +323,8 @@ def nll_loss(
     x, x_weak = _array.as_array(function, "input", input)
     y, _ = _array.as_array(function, "target", target)
     weights = _array.optional(function, "weight", weight)
-    classes = _check.row_axis(function, axis, x)
-    _check.class_indices(function, x, y, classes)
+    classes = _check_targets.row_axis(function, axis, x)
+    _check_targets.class_indices(function, x, y, classes)
     return request(RowProblem(function, (x, x_weak), classes, reduction, settings, labels=y, weight=weights, ignore_index=ignored))
 
 

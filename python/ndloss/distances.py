@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ndloss import _array, _check
+from ndloss import _array, _check, _check_shapes
 from ndloss._loss import differentiable
 from ndloss._options import loss_options
 from ndloss._vectors import VectorLoss, VectorProblem
@@ -22,8 +22,8 @@ def _distance(function: str, x1: ArrayLike, x2: ArrayLike, loss: VectorLoss, dim
     a, a_weak = _array.as_array(function, "x1", x1)
     b, b_weak = _array.as_array(function, "x2", x2)
     if not settings.broadcast:
-        _check.strict_shapes(function, x1=a, x2=b)
-    shape = _check.broadcast_shape(function, x1=a, x2=b) or (1,)
+        _check_shapes.strict_shapes(function, x1=a, x2=b)
+    shape = _check_shapes.broadcast_shape(function, x1=a, x2=b) or (1,)
     axis = _check.class_axis(function, "dim", dim, len(shape))
     operands = {"x1": (a, a_weak), "x2": (b, b_weak)}
     # A 0-d pair is a pair of vectors of one feature, and its distance has no dimension to keep.

@@ -6,22 +6,30 @@ from ndloss import classification as _classification
 from ndloss import distances as _distances
 from ndloss import distribution as _distribution
 from ndloss import embedding as _embedding
+from ndloss import likelihood as _likelihood
 from ndloss import linear as _linear
 from ndloss import margins as _margins
 from ndloss import ranking as _ranking
 from ndloss import regression as _regression
+from ndloss import robust as _robust
 from ndloss import sequence as _sequence
+from ndloss import soft_margins as _soft_margins
+from ndloss import triplets as _triplets
 from ndloss.activations import *  # noqa: F403
 from ndloss.binary import *  # noqa: F403
 from ndloss.classification import *  # noqa: F403
 from ndloss.distances import *  # noqa: F403
 from ndloss.distribution import *  # noqa: F403
 from ndloss.embedding import *  # noqa: F403
+from ndloss.likelihood import *  # noqa: F403
 from ndloss.linear import *  # noqa: F403
 from ndloss.margins import *  # noqa: F403
 from ndloss.ranking import *  # noqa: F403
 from ndloss.regression import *  # noqa: F403
+from ndloss.robust import *  # noqa: F403
 from ndloss.sequence import *  # noqa: F403
+from ndloss.soft_margins import *  # noqa: F403
+from ndloss.triplets import *  # noqa: F403
 
 _FAMILIES = (
     _activations,
@@ -30,11 +38,15 @@ _FAMILIES = (
     _distances,
     _distribution,
     _embedding,
+    _likelihood,
     _linear,
     _margins,
     _ranking,
     _regression,
+    _robust,
     _sequence,
+    _soft_margins,
+    _triplets,
 )
 
 __all__ = [name for family in _FAMILIES for name in family.__all__ if name[0].islower()]

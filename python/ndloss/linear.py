@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ndloss import _array, _check, _options
+from ndloss import _array, _check, _check_shapes, _check_targets, _options
 from ndloss._doc import documented
 from ndloss._linear import CHUNK_BYTES, FUNCTION, LinearProblem, named
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
+from ndloss._record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Unpack
 
-    from ndloss._typing import Array, ArrayLike, Choices, FloatArray, FloatScalar, LossOptions
+    from ndloss._typing import Array, ArrayLike, CallOptions, Choices, FloatArray, FloatScalar, LossOptions, WithDivisor
 
 __all__ = [
     "LinearCrossEntropyLoss",
@@ -29,8 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class LinearCrossEntropyOptions:
+class LinearCrossEntropyOptions(Record):
     """How `linear_cross_entropy` is cut into chunks of samples.
 
     Parameters
@@ -84,6 +83,21 @@ def linear_cross_entropy(
     linear_weight: ArrayLike,
     target: ArrayLike,
     *,
+    return_divisor: Literal[True],
+    linear_bias: ArrayLike | None = None,
+    weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: LinearCrossEntropyOptions | None = None,
+    **call: Unpack[CallOptions],
+) -> WithDivisor: ...
+@overload
+def linear_cross_entropy(
+    input: ArrayLike,
+    linear_weight: ArrayLike,
+    target: ArrayLike,
+    *,
     linear_bias: ArrayLike | None = None,
     weight: ArrayLike | None = None,
     reduction: str = "mean",
@@ -116,9 +130,9 @@ def linear_cross_entropy(
     matrix = _array.as_array(FUNCTION, "linear_weight", linear_weight)
     bias = None if linear_bias is None else _array.as_array(FUNCTION, "linear_bias", linear_bias)
     y, y_weak = _array.as_array(FUNCTION, "target", target)
-    logits = _check.linear_shapes(FUNCTION, x[0], matrix[0], None if bias is None else bias[0])
+    logits = _check_shapes.linear_shapes(FUNCTION, x[0], matrix[0], None if bias is None else bias[0])
     probable = y.shape == logits
-    _check.linear_target(FUNCTION, y, logits, batched=x[0].ndim == 2, ignore_index=ignored)
+    _check_targets.linear_target(FUNCTION, y, logits, batched=x[0].ndim == 2, ignore_index=ignored)
     return request(
         LinearProblem(
             x,
@@ -280,12 +294,12 @@ class LinearCrossEntropyLoss(Loss):
         self.out_features = tuple(_check.size(name, "out_features", d) for d in out_features)
         self.reduction = _check.reduction(name, reduction)
         self.weight = _array.optional(name, "weight", weight)
-        _check.class_weight(name, self.weight, self.num_classes)
+        _check_targets.class_weight(name, self.weight, self.num_classes)
         self.ignore_index = None if ignore_index is None else _check.ignore_index(name, ignore_index)
         self.label_smoothing = _check.label_smoothing(name, label_smoothing)
         self.options = _check.instance(name, "options", options, LinearCrossEntropyOptions)
         self.policy = _options.policy(name, policy)
-        kind = _check.floating(name, "dtype", _array.FLOAT32 if dtype is None else dtype)
+        kind = _check.result_dtype(name, dtype) or _array.FLOAT32
         columns = self.num_classes * prod(self.out_features)
         within = 1.0 / features**0.5 if features else 0.0
         draw = np.random.default_rng(rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _core, _options
+from ndloss import _array, _check, _check_targets, _core, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
@@ -13,7 +13,7 @@ from ndloss._rowwise import RowProblem
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, RowPolicy
+    from ndloss._typing import ArrayLike, CallOptions, FloatArray, FloatScalar, LossOptions, RowPolicy, WithDivisor
 
 __all__ = [
     "MultiLabelMarginLoss",
@@ -65,6 +65,21 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     *,
+    return_divisor: Literal[True],
+    axis: int | None = None,
+    **options: Unpack[CallOptions],
+) -> WithDivisor: ...
+@overload
+def multi_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: ArrayLike | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    *,
     axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
@@ -94,10 +109,10 @@ def multi_margin_loss(
     width = _check.number(function, "margin", margin)
     x, x_weak = _array.as_array(function, "input", input)
     y, _ = _array.as_array(function, "target", target)
-    weights = _check.margin_weight(function, _array.optional(function, "weight", weight))
-    classes = _check.row_axis(function, axis, x)
-    _check.margin_rows(function, x, classes)
-    _check.margin_labels(function, x, y, classes)
+    weights = _check_targets.margin_weight(function, _array.optional(function, "weight", weight))
+    classes = _check_targets.row_axis(function, axis, x)
+    _check_targets.margin_rows(function, x, classes)
+    _check_targets.margin_labels(function, x, y, classes)
     return request(
         RowProblem(
             function, (x, x_weak), classes, reduction, settings, labels=y, weight=weights, p=power, margin=width, shape=y.shape
@@ -181,7 +196,7 @@ class MultiMarginLoss(Loss):
         name = "MultiMarginLoss"
         self.p = _check.hinge_power(name, p)
         self.margin = _check.number(name, "margin", margin)
-        self.weight = _check.margin_weight(name, _array.optional(name, "weight", weight))
+        self.weight = _check_targets.margin_weight(name, _array.optional(name, "weight", weight))
         self.reduction = _check.reduction(name, _check.legacy_reduction(size_average, reduce, reduction))
         self.policy = _options.policy("MultiMarginLoss", policy, ("axis",))
 
@@ -224,6 +239,18 @@ def multilabel_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     *,
+    return_divisor: Literal[True],
+    axis: int | None = None,
+    **options: Unpack[CallOptions],
+) -> WithDivisor: ...
+@overload
+def multilabel_margin_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    *,
     axis: int | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
@@ -248,9 +275,9 @@ def multilabel_margin_loss(
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     x, x_weak = _array.as_array(function, "input", input)
     y, _ = _array.as_array(function, "target", target)
-    classes = _check.row_axis(function, axis, x)
-    _check.margin_rows(function, x, classes)
-    _check.margin_label_sets(function, x, y)
+    classes = _check_targets.row_axis(function, axis, x)
+    _check_targets.margin_rows(function, x, classes)
+    _check_targets.margin_label_sets(function, x, y)
     return request(RowProblem(function, (x, x_weak), classes, reduction, settings, label_sets=y))
 
 

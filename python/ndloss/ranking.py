@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _check, _core, _options
+from ndloss import _check, _check_shapes, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem, broadcast_operands
 from ndloss._loss import Loss, differentiable
@@ -13,7 +13,7 @@ from ndloss._options import loss_options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
+    from ndloss._typing import ArrayLike, CallOptions, FloatArray, FloatScalar, LossOptions, Policy, WithDivisor
 
 __all__ = ["HingeEmbeddingLoss", "MarginRankingLoss", "hinge_embedding_loss", "margin_ranking_loss"]
 
@@ -53,6 +53,19 @@ def margin_ranking_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    return_divisor: Literal[True],
+    **options: Unpack[CallOptions],
+) -> WithDivisor: ...
+@overload
+def margin_ranking_loss(
+    input1: ArrayLike,
+    input2: ArrayLike,
+    target: ArrayLike,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -77,9 +90,9 @@ def margin_ranking_loss(
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     operands, shape = broadcast_operands(function, input1=input1, input2=input2, target=target)
     arrays = {name: array for name, (array, _) in operands.items()}
-    _check.same_ndim(function, **arrays)
+    _check_shapes.same_ndim(function, "arguments", **arrays)
     if not settings.broadcast:
-        _check.strict_shapes(function, **arrays)
+        _check_shapes.strict_shapes(function, **arrays)
     return request(ElementwiseProblem(function, function, operands, shape, reduction, settings, [wanted]))
 
 
@@ -150,7 +163,7 @@ class MarginRankingLoss(Loss):
         self.policy = _options.policy("MarginRankingLoss", policy)
 
     def __call__(self, input1: ArrayLike, input2: ArrayLike, target: ArrayLike, **options: Any) -> Any:
-        return margin_ranking_loss(input1, input2, target, self.margin, reduction=self.reduction, **{**self.policy, **options})
+        return margin_ranking_loss(input1, input2, target, self.margin, None, None, self.reduction, **{**self.policy, **options})
 
 
 # ---- hinge embedding ----
@@ -189,6 +202,19 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     *,
+    return_divisor: Literal[True],
+    ignore_index: float | None = None,
+    **options: Unpack[CallOptions],
+) -> WithDivisor: ...
+@overload
+def hinge_embedding_loss(
+    input: ArrayLike,
+    target: ArrayLike,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    *,
     ignore_index: float | None = None,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
@@ -215,7 +241,7 @@ def hinge_embedding_loss(
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
     operands, shape = broadcast_operands(function, input=input, target=target)
     if not settings.broadcast:
-        _check.strict_shapes(function, **{name: array for name, (array, _) in operands.items()})
+        _check_shapes.strict_shapes(function, **{name: array for name, (array, _) in operands.items()})
     target_operand = operands.pop("target")
     problem = ElementwiseProblem(
         function,
@@ -303,5 +329,5 @@ class HingeEmbeddingLoss(Loss):
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
         return hinge_embedding_loss(
-            input, target, self.margin, reduction=self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
+            input, target, self.margin, None, None, self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ndloss import _array, _check, _options
+from ndloss import _array, _check, _check_targets, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
@@ -16,7 +16,7 @@ from ndloss._sequence import SequenceProblem
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ndloss._typing import ArrayLike, FloatArray, FloatScalar, LossOptions, Policy
+    from ndloss._typing import ArrayLike, CallOptions, FloatArray, FloatScalar, LossOptions, Policy, WithDivisor
 
 __all__ = [
     "CTCLoss",
@@ -59,6 +59,19 @@ def ctc_loss(
     blank: int = 0,
     reduction: str = "mean",
     zero_infinity: bool = False,
+    *,
+    return_divisor: Literal[True],
+    **options: Unpack[CallOptions],
+) -> WithDivisor: ...
+@overload
+def ctc_loss(
+    log_probs: ArrayLike,
+    targets: ArrayLike,
+    input_lengths: ArrayLike,
+    target_lengths: ArrayLike,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
     **options: Unpack[LossOptions],
 ) -> FloatScalar: ...
 @differentiable
@@ -89,10 +102,10 @@ def ctc_loss(
     y, _ = _array.as_array(function, "targets", targets)
     mask = settings.spread("mask", x.shape[1:-1])
     kept = None if mask is None else mask.astype(bool).ravel().tolist()
-    inputs = _check.lengths(function, "input_lengths", input_lengths, samples, frames, kept)
+    inputs = _check_targets.lengths(function, "input_lengths", input_lengths, samples, frames, kept)
     # Lengths say where the labels of later samples are, if these stand one after the other.
-    labels = _check.lengths(function, "target_lengths", target_lengths, samples, None, kept if y.ndim == 2 else None)
-    y = _check.transcripts(function, y, labels, kept)
+    labels = _check_targets.lengths(function, "target_lengths", target_lengths, samples, None, kept if y.ndim == 2 else None)
+    y = _check_targets.transcripts(function, y, labels, kept)
     places = [0, *accumulate(labels)]
     if kept is not None:
         if y.ndim == 1:

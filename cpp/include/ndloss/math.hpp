@@ -29,10 +29,10 @@ struct Real<float> {
   static constexpr float log2e = 0x1.715476p0F;
   static constexpr float ln2_hi = 0x1.62e4p-1F;  // 14 bits: exact times any exponent
   static constexpr float ln2_lo = 0x1.7f7d1cp-20F;
-  static constexpr float exp_floor = -104.0F;  // e^-104 rounds to zero
+  static constexpr float exp_floor = -104.0F;     // e^-104 rounds to zero
   static constexpr float raised_floor = -131.0F;  // the least with a normal 2^exp_bias e^x
   static constexpr float exp_ceiling = 89.0F;     // e^89 is beyond the largest float
-  static constexpr int exp_bias = 64;          // keeps 2^(k + bias) normal for every k of a non-positive argument
+  static constexpr int exp_bias = 64;             // keeps 2^(k + bias) normal for every k of a non-positive argument
   static constexpr float unbias = 0x1p-64F;
   static constexpr float exp_tail[] = {0x1.fffffcp-2F, 0x1.555492p-3F, 0x1.5558f2p-5F, 0x1.1239e2p-7F, 0x1.6a2430p-10F};
   static constexpr float log_tail[] = {0x1.5555a2p-2F, -0x1.000082p-2F, 0x1.996ae4p-3F, -0x1.54dd28p-3F,
@@ -238,16 +238,25 @@ struct RaisedExp {
   }
 };
 
+/// What exp_scaled is given for t, so that neither end of its range overflows, and what undoes it.
+template <class V>
+NDLOSS_INLINE V exp_magic(V t) {
+  return select(t > V(0), power_magic<V>(-Real<V>::exp_bias), power_magic<V>(Real<V>::exp_bias));
+}
+
+template <class V>
+NDLOSS_INLINE V exp_unit(V t) {
+  return select(t > V(0), V(1) / Real<V>::unbias, Real<V>::unbias);
+}
+
+/// e^x with all its digits.
 /// Types: float, double. Max error: 0.90 ULP float, 0.90 double. Range: all.
 /// At -inf and below raised_floor (e^-131, double: e^-1063): 0. At +inf: +inf. NaN: NaN.
 template <class V>
 NDLOSS_INLINE RaisedExp<V> exp_raised(V x) {
   using R = Real<V>;
   const V t = at_most(at_least(x, R::raised_floor), R::exp_ceiling);
-  const bool grows = t > V(0);
-  const V magic = select(grows, power_magic<V>(-R::exp_bias), power_magic<V>(R::exp_bias));
-  return {.raised = select(x < R::raised_floor, V(0), exp_scaled(t, magic)),
-          .unit = select(grows, V(1) / R::unbias, R::unbias)};
+  return {.raised = select(x < R::raised_floor, V(0), exp_scaled(t, exp_magic(t))), .unit = exp_unit(t)};
 }
 
 /// e^x.
@@ -255,7 +264,9 @@ NDLOSS_INLINE RaisedExp<V> exp_raised(V x) {
 /// At -0, +0: 1. At +inf: +inf. At -inf: 0. NaN: NaN.
 template <class V>
 NDLOSS_INLINE V exp(V x) {
-  return exp_raised(x).value();
+  using R = Real<V>;
+  const V t = at_most(at_least(x, R::exp_floor), R::exp_ceiling);
+  return exp_scaled(t, exp_magic(t)) * exp_unit(t);
 }
 
 /// a - b on the bits of floating numbers, which wraps.

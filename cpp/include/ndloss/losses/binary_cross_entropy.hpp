@@ -39,13 +39,19 @@ struct BCELoss {
     const V log_off = math::log1p(-input);
     const V off = V(1) - target;
     const V variance = math::at_least(input * (V(1) - input), least_variance);
-    const V curvature = target / (input * input) + off / ((V(1) - input) * (V(1) - input));
+    const V curvature = over_square(target, input) + over_square(off, V(1) - input);
     return {.value = -(target * math::at_least(log_on, floor)) - off * math::at_least(log_off, floor),
             .grad = {(input - target) / variance, log_off - log_on},
             .curvature = {curvature, V(0)}};
   }
 
  private:
+  /// y / x^2, which neither underflows on the way nor asks for x where y is 0.
+  template <class V>
+  NDLOSS_INLINE static V over_square(V y, V x) {
+    return math::select(y == V(0), V(0), y / x / x);
+  }
+
   /// -max(log q, -100) from q and 1 - q. From 2^-8 on, log1p((1 - q) / q), which stays exact near q = 1; below, the exponent
   /// apart, so that a product of arguments does not overflow.
   template <class V>

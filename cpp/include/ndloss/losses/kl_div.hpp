@@ -25,7 +25,7 @@ struct KLDivergence {
     if constexpr (LogTarget) {
       const math::RaisedExp<V> power = math::exp_raised(target);
       const V distance = target - input;
-      const bool absent = (power.raised == V(0)) & (input == input);
+      const bool absent = (target < math::Real<V>::raised_floor) & (input == input);
       const auto term = [&](V factor) { return math::select(absent, V(0), power.times(factor)); };
       return {.value = term(distance),
               .grad = {-power.value(), term(distance + V(1))},
