@@ -37,24 +37,22 @@ void divide(Accumulator& total, double n) {
 void put(Part& part, const BlockResult& result, std::int64_t count) {
   part.sum = result.sum;
   part.carry = result.carry;
-  part.weight = static_cast<double>(count);
-  part.count = count;
+  part.weight += static_cast<double>(count);
+  part.count += count;
 }
 
-/// Sums the unreduced loss of the block last pointed at, each element times its factor.
+/// Adds the unreduced loss of the piece last pointed at, each element times its factor.
 template <class T>
-void put(Part& part, const T* value, const Operands<T>& operands, const BlockFactors<T>& factors, std::int64_t count,
+void add(Part& part, const T* value, const Operands<T>& operands, const BlockFactors<T>& factors, std::int64_t count,
          const T* numbers) {
   const WeightTable<T>& weighting = active_weight<T>();
   const WeightedSum result = weighting.sum(value, factors.loss, count);
-  part.sum = result.sum;
-  part.carry = result.carry;
-  part.count = operands.kept(count, numbers);
-  if (factors.divisor == factors.loss) {
-    part.weight = result.weight;
-  } else {
-    part.weight = factors.divisor == nullptr ? static_cast<double>(count) : weighting.total(factors.divisor, count);
-  }
+  const double divisor = factors.divisor == factors.loss ? result.weight
+                         : factors.divisor == nullptr    ? static_cast<double>(count)
+                                                         : weighting.total(factors.divisor, count);
+  part.add(result.sum, divisor);
+  part.carry += result.carry;
+  part.count += operands.kept(count, numbers);
 }
 
 BadValue placed(BadValue bad, std::int64_t begin) {
@@ -92,19 +90,25 @@ Accumulator accumulate_as(const ElementwiseCall& call) {
   return in_rows(reduce_blocks(call.initial, range.blocks(), threads, call.interrupt,
                                [&](std::int64_t index, int thread, Part& part) {
                                  ElementwiseBlock<T> block{};
-                                 const std::int64_t begin = range.at(index);
-                                 const std::int64_t count = range.size_of(index);
+                                 CarriedLanes lanes;
+                                 BadValue bad;
                                  T* numbers = scratch.of<T>(thread);
-                                 operands.point(block, begin, count, numbers);
-                                 if (!weighs) {
-                                   const BlockResult result = kernels.sum(call.loss.loss, block);
-                                   put(part, result, count);
-                                   return placed(result.bad, begin);
-                                 }
-                                 block.value = numbers + operands.scratch();
-                                 const BadValue bad = kernels.map(call.loss.loss, block).bad;
-                                 put(part, block.value, operands, operands.factors(begin, count, numbers), count, numbers);
-                                 return placed(bad, begin);
+                                 in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
+                                   const std::int64_t begin = range.at(index) + piece.first;
+                                   operands.point(block, begin, piece.count, numbers);
+                                   if (!weighs) {
+                                     carry(block, lanes, piece);
+                                     const BlockResult result = kernels.sum(call.loss.loss, block);
+                                     put(part, result, piece.count);
+                                     bad.merge(placed(result.bad, begin));
+                                     return;
+                                   }
+                                   block.value = numbers + operands.scratch();
+                                   bad.merge(placed(kernels.map(call.loss.loss, block).bad, begin));
+                                   const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
+                                   add(part, block.value, operands, factors, piece.count, numbers);
+                                 });
+                                 return bad;
                                }),
                  call);
 }
@@ -129,18 +133,21 @@ BadValue map_as(const ElementwiseCall& call, const Output& value) {
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
   const Writer<T> writer(value, range.begin);
+  const std::int64_t piece = writer.slots() > 0 ? piece_size : operands.piece();
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + writer.slots() * operands.stride());
   return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                        [&](std::int64_t index, int thread, Part& /*part*/) {
                          ElementwiseBlock<T> block{};
-                         const std::int64_t begin = range.at(index);
-                         const std::int64_t count = range.size_of(index);
+                         BadValue bad;
                          T* numbers = scratch.of<T>(thread);
-                         operands.point(block, begin, count, numbers);
                          T* to = numbers + operands.scratch();
-                         block.value = writer.begin(begin, to);
-                         const BadValue bad = map_block(call, operands, block, begin, numbers);
-                         writer.end(begin, count, to);
+                         in_pieces(range.size_of(index), piece, [&](const Piece& one) {
+                           const std::int64_t begin = range.at(index) + one.first;
+                           operands.point(block, begin, one.count, numbers);
+                           block.value = writer.begin(begin, to);
+                           bad.merge(map_block(call, operands, block, begin, numbers));
+                           writer.end(begin, one.count, to);
+                         });
                          return bad;
                        })
       .bad;
@@ -188,7 +195,7 @@ BadValue map_rows_as(const ElementwiseCall& call, const Output& value) {
                          double lost = 0;
                          std::int64_t row = 0;
                          for (std::int64_t begin = first * classes; begin < (first + count) * classes; begin += block.size) {
-                           operands.point(block, begin, std::min(block_size, (first + count) * classes - begin), numbers);
+                           operands.point(block, begin, std::min(piece_size, (first + count) * classes - begin), numbers);
                            bad.merge(map_block(call, operands, block, begin, numbers));
                            // Whole rows, or a piece of one row that is longer than a block.
                            for (std::int64_t i = 0; i < block.size;) {
@@ -237,52 +244,59 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
   const T scale = static_cast<T>(wanted.scale);
   // Blocks of scratch: the loss, the factors, and each derivative that is converted or, computed beside a wanted one, dropped.
   const bool plain = !has_factors && !wanted.value.wanted() && !several && wanted.grads[0].wanted() && writer(0).slots() == 0;
+  const std::int64_t size = plain ? operands.piece() : piece_size;
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (plain ? 0 : (2 + derivatives) * operands.stride()));
   return in_rows(reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                                [&](std::int64_t index, int thread, Part& part) {
                                  ElementwiseBlock<T> block{};
-                                 const std::int64_t begin = range.at(index);
-                                 const std::int64_t count = range.size_of(index);
+                                 CarriedLanes lanes;
+                                 BadValue bad;
                                  T* numbers = scratch.of<T>(thread);
                                  T* spare = numbers + operands.scratch();
-                                 operands.point(block, begin, count, numbers);
-                                 const BlockFactors<T> factors = operands.factors(begin, count, numbers);
-                                 if (wanted.value.wanted()) {
-                                   block.value = value.begin(begin, spare);
-                                   map_block(call, operands, block, begin, numbers);
-                                   value.end(begin, count, spare);
-                                 } else if (weighs) {
-                                   block.value = spare;
-                                   kernels.map(call.loss.loss, block);
-                                   put(part, block.value, operands, factors, count, numbers);
-                                 }
-                                 block.scale = has_factors ? T(1) : scale;
-                                 for (int k = 0; k < derivatives; ++k) {
-                                   T* to = writer(k).begin(begin, spare + (k + 2) * operands.stride());
-                                   (k < computed ? block.grad[k] : block.curvature[k - computed]) = to;
-                                 }
-                                 const BlockResult result = kernel(call.loss.loss, block);
-                                 if (!weighs) {
-                                   put(part, result, count);
-                                 }
-                                 T* products = spare + operands.stride();
-                                 if (has_factors) {
-                                   const T* upstream = operands.upstream(begin, count, numbers);
-                                   const T* one = factors.loss != nullptr ? factors.loss : upstream;
-                                   weighting.product(one, one == upstream ? nullptr : upstream, scale, products, count);
-                                 }
-                                 const T* keep = operands.keep(numbers);
-                                 for (int k = 0; k < derivatives; ++k) {
-                                   T* made = k < computed ? block.grad[k] : block.curvature[k - computed];
+                                 in_pieces(range.size_of(index), size, [&](const Piece& piece) {
+                                   const std::int64_t begin = range.at(index) + piece.first;
+                                   const std::int64_t count = piece.count;
+                                   operands.point(block, begin, count, numbers);
+                                   carry(block, lanes, piece);
+                                   const BlockFactors<T> factors = operands.factors(begin, count, numbers);
+                                   if (wanted.value.wanted()) {
+                                     block.value = value.begin(begin, spare);
+                                     map_block(call, operands, block, begin, numbers);
+                                     value.end(begin, count, spare);
+                                   } else if (weighs) {
+                                     block.value = spare;
+                                     kernels.map(call.loss.loss, block);
+                                     add(part, block.value, operands, factors, count, numbers);
+                                   }
+                                   block.scale = has_factors ? T(1) : scale;
+                                   for (int k = 0; k < derivatives; ++k) {
+                                     T* to = writer(k).begin(begin, spare + (k + 2) * operands.stride());
+                                     (k < computed ? block.grad[k] : block.curvature[k - computed]) = to;
+                                   }
+                                   const BlockResult result = kernel(call.loss.loss, block);
+                                   if (!weighs) {
+                                     put(part, result, count);
+                                   }
+                                   T* products = spare + operands.stride();
                                    if (has_factors) {
-                                     weighting.multiply(made, products, count);
+                                     const T* upstream = operands.upstream(begin, count, numbers);
+                                     const T* one = factors.loss != nullptr ? factors.loss : upstream;
+                                     weighting.product(one, one == upstream ? nullptr : upstream, scale, products, count);
                                    }
-                                   if (keep != nullptr) {
-                                     weighting.guard(made, keep, T(0), made, count);
+                                   const T* keep = operands.keep(numbers);
+                                   for (int k = 0; k < derivatives; ++k) {
+                                     T* made = k < computed ? block.grad[k] : block.curvature[k - computed];
+                                     if (has_factors) {
+                                       weighting.multiply(made, products, count);
+                                     }
+                                     if (keep != nullptr) {
+                                       weighting.guard(made, keep, T(0), made, count);
+                                     }
+                                     writer(k).end(begin, count, made);
                                    }
-                                   writer(k).end(begin, count, made);
-                                 }
-                                 return placed(result.bad, begin);
+                                   bad.merge(placed(result.bad, begin));
+                                 });
+                                 return bad;
                                }),
                  call);
 }
@@ -300,14 +314,16 @@ double divisor_as(const ElementwiseCall& call) {
   return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                        [&](std::int64_t index, int thread, Part& part) {
                          ElementwiseBlock<T> block{};
-                         const std::int64_t count = range.size_of(index);
                          T* numbers = scratch.of<T>(thread);
-                         if (operands.selects()) {
-                           operands.point(block, range.at(index), count, numbers);
-                         }
-                         const BlockFactors<T> factors = operands.factors(range.at(index), count, numbers);
-                         part.sum = factors.divisor == nullptr ? static_cast<double>(count)
-                                                               : active_weight<T>().total(factors.divisor, count);
+                         in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
+                           const std::int64_t begin = range.at(index) + piece.first;
+                           if (operands.selects()) {
+                             operands.point(block, begin, piece.count, numbers);
+                           }
+                           const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
+                           part.add(factors.divisor == nullptr ? static_cast<double>(piece.count)
+                                                               : active_weight<T>().total(factors.divisor, piece.count));
+                         });
                          return BadValue{};
                        })
       .total();
@@ -327,23 +343,25 @@ BadValue weight_gradient_as(const ElementwiseCall& call, const ArrayView* upstre
   return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
                        [&](std::int64_t index, int thread, Part& /*part*/) {
                          ElementwiseBlock<T> block{};
-                         const std::int64_t begin = range.at(index);
-                         const std::int64_t count = range.size_of(index);
+                         BadValue bad;
                          T* numbers = scratch.of<T>(thread);
-                         operands.point(block, begin, count, numbers);
                          T* to = numbers + operands.scratch();
-                         block.value = writer.begin(begin, to);
-                         const BadValue bad = kernels_of<T>(call.loss).map(call.loss.loss, block).bad;
-                         weighting.subtract(block.value, static_cast<T>(offset), count);
-                         const BlockFactors<T> factors = operands.factors(begin, count, numbers);
-                         for (const T* factor : {factors.loss, operands.upstream(begin, count, numbers)}) {
-                           if (factor != nullptr) {
-                             weighting.multiply(block.value, factor, count);
+                         in_pieces(range.size_of(index), piece_size, [&](const Piece& piece) {
+                           const std::int64_t begin = range.at(index) + piece.first;
+                           operands.point(block, begin, piece.count, numbers);
+                           block.value = writer.begin(begin, to);
+                           bad.merge(placed(kernels_of<T>(call.loss).map(call.loss.loss, block).bad, begin));
+                           weighting.subtract(block.value, static_cast<T>(offset), piece.count);
+                           const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
+                           for (const T* factor : {factors.loss, operands.upstream(begin, piece.count, numbers)}) {
+                             if (factor != nullptr) {
+                               weighting.multiply(block.value, factor, piece.count);
+                             }
                            }
-                         }
-                         weighting.product(block.value, nullptr, static_cast<T>(scale), block.value, count);
-                         writer.end(begin, count, to);
-                         return placed(bad, begin);
+                           weighting.product(block.value, nullptr, static_cast<T>(scale), block.value, piece.count);
+                           writer.end(begin, piece.count, to);
+                         });
+                         return bad;
                        })
       .bad;
 }

@@ -13,7 +13,10 @@ namespace ndloss {
 
 /// Elements of a block; the grid is anchored at the call's first element.
 inline constexpr std::int64_t block_size = elementwise_block;
-static_assert(packed_ahead == block_size);
+
+/// Elements that are worked on at a time where operands are packed or weighed, so that the copies stay in L1.
+inline constexpr std::int64_t piece_size = 1024;
+static_assert(block_size % piece_size == 0 && packed_ahead == 2 * piece_size);
 
 /// Nanoseconds of one thread per element, roughly: what the threading threshold is judged by.
 inline constexpr double element_cost = 0.4;
@@ -65,7 +68,7 @@ class Operands {
     views[mask_index] = call.mask;
     views[upstream_index] = upstream;
     layout_ = lay_out(views, arrays, arrays_);
-    stride_ = std::min(block_size, (layout_.size + 63) / 64 * 64);
+    stride_ = std::min(piece_size, (layout_.size + 63) / 64 * 64);
     for (int k = 0; k < arrays; ++k) {
       if (arrays_[k].data != nullptr && ((selects() && k < operands_) || !reads_in_place<T>(arrays_[k]))) {
         slot_[k] = slots_++;
@@ -91,6 +94,9 @@ class Operands {
 
   /// Whether elements differ in what they count.
   [[nodiscard]] bool weighs() const { return call_.weight != nullptr || call_.sample_weight != nullptr || selects(); }
+
+  /// How many elements of a block are worked on at a time.
+  [[nodiscard]] std::int64_t piece() const { return slots_ > 0 ? piece_size : block_size; }
 
   /// Points a block at elements [begin, begin + count).
   void point(ElementwiseBlock<T>& block, std::int64_t begin, std::int64_t count, T* numbers) const {
@@ -217,6 +223,30 @@ class Writer {
   std::int64_t origin_;
   bool in_place_;
 };
+
+/// A piece of a block: elements [first, first + count) of it.
+struct Piece {
+  std::int64_t first;
+  std::int64_t count;
+  bool closes;  // it is the last
+};
+
+/// Calls body(piece) for the pieces of a block, of `size` elements at most.
+template <class Body>
+void in_pieces(std::int64_t count, std::int64_t size, Body&& body) {
+  for (std::int64_t first = 0; first < count; first += size) {
+    const std::int64_t n = std::min(size, count - first);
+    body(Piece{first, n, first + n == count});
+  }
+}
+
+/// Lets a kernel go on with the lanes of the piece before.
+template <class T>
+void carry(ElementwiseBlock<T>& block, CarriedLanes& lanes, const Piece& piece) {
+  lanes.opens = piece.first == 0;
+  lanes.closes = piece.closes;
+  block.carried = &lanes;
+}
 
 template <class T>
 Scratch scratch_for(int threads, std::int64_t numbers) {

@@ -102,13 +102,6 @@ void pack_stream(const char* from, std::ptrdiff_t count, T* to) {
 }
 
 template <class S, bool swapped, class T>
-void pack_rows(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to) {
-  for (std::ptrdiff_t r = 0; r < rows; ++r) {
-    pack_adjacent<S, swapped>(from + r * row_stride, columns, to + r * columns);
-  }
-}
-
-template <class S, bool swapped, class T>
 void pack(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t to_stride) {
   if (stride == sizeof(S) && to_stride == 1) {
     pack_stream<S, swapped>(from, count, to);
@@ -155,8 +148,6 @@ template <class T, class S>
 constexpr void enter(PackTable<T>& table, DType dtype) {
   table.pack[static_cast<int>(dtype)][0] = pack<S, false, T>;
   table.pack[static_cast<int>(dtype)][1] = pack<S, (sizeof(S) > 1), T>;
-  table.pack_rows[static_cast<int>(dtype)][0] = pack_rows<S, false, T>;
-  table.pack_rows[static_cast<int>(dtype)][1] = pack_rows<S, (sizeof(S) > 1), T>;
 }
 
 template <class T>

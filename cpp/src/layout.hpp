@@ -42,26 +42,18 @@ bool native_at(const Strided& array, const char* at) {
   return array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(at) % sizeof(T) == 0;
 }
 
-/// Whole rows of an array, their elements `stride` bytes apart, one after the other. Rows that stand side by side are turned in
-/// registers, a tile of columns at a time.
+/// Rows of an array that stand side by side, turned in registers, a tile of columns at a time, and put one after the other.
 template <class T, class Pack>
-void read_rows(const Strided& array, const Pack& pack, const char* at, std::int64_t row_stride, std::int64_t rows,
-               std::int64_t stride, std::int64_t columns, T* to) {
-  const auto dtype = static_cast<int>(array.dtype);
-  const int swapped = array.swapped ? 1 : 0;
-  if (stride == item_size(array.dtype)) {
-    pack.pack_rows[dtype][swapped](at, row_stride, rows, columns, to);
-    return;
-  }
-  std::int64_t done = 0;
+void turn_rows(const Strided& array, const Pack& pack, const char* at, std::int64_t rows, std::int64_t stride,
+               std::int64_t columns, T* to) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
-  if (row_stride == size && stride % size == 0 && pack.transpose != nullptr && native_at<T>(array, at)) {
-    for (; done + tile_rows <= columns; done += tile_rows) {
-      pack.transpose(reinterpret_cast<const T*>(at + done * stride), stride / size, rows, to + done, columns);
-    }
+  std::int64_t done = 0;
+  for (; done + tile_rows <= columns; done += tile_rows) {
+    pack.transpose(reinterpret_cast<const T*>(at + done * stride), stride / size, rows, to + done, columns);
   }
+  const auto copy = pack.pack[static_cast<int>(array.dtype)][0];
   for (std::int64_t r = 0; r < rows && done < columns; ++r) {
-    pack.pack[dtype][swapped](at + r * row_stride + done * stride, stride, columns - done, to + r * columns + done, 1);
+    copy(at + r * size + done * stride, stride, columns - done, to + r * columns + done, 1);
   }
 }
 
@@ -86,13 +78,16 @@ const T* read_block(const Layout& layout, const Strided& array, const Pack& pack
     at += index[d] * array.strides[d];
   }
   const int last = layout.ndim - 1;
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  const bool beside = last > 0 && layout.shape[last] >= tile_rows && array.strides[last - 1] == size &&
+                      array.strides[last] % size == 0 && native_at<T>(array, array.data);
   T* to = scratch;
   while (count > 0) {
     const std::int64_t columns = layout.shape[last];
-    const std::int64_t below = last > 0 && index[last] == 0 ? layout.shape[last - 1] - index[last - 1] : 0;
+    const std::int64_t below = beside && index[last] == 0 ? layout.shape[last - 1] - index[last - 1] : 0;
     const std::int64_t rows = std::min(below, count / columns);
     if (rows > 1) {
-      read_rows(array, pack, at, array.strides[last - 1], rows, array.strides[last], columns, to);
+      turn_rows(array, pack, at, rows, array.strides[last], columns, to);
       to += rows * columns;
       count -= rows * columns;
       at += (rows - 1) * array.strides[last - 1] + columns * array.strides[last];

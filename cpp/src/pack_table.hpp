@@ -10,16 +10,14 @@ namespace ndloss {
 
 inline constexpr int dtypes = 21;
 
-/// How many elements ahead packing asks memory for: a block of an elementwise loss.
-inline constexpr std::ptrdiff_t packed_ahead = 4096;
+/// How many elements ahead packing asks memory for: two pieces of an elementwise loss.
+inline constexpr std::ptrdiff_t packed_ahead = 2048;
 
 /// `pack` reads `count` elements `stride` bytes apart and writes them `to_stride` numbers apart; the second index says
 /// whether bytes are swapped. Packing labels (T = int64) takes integers only, and keeps the bits of a uint64.
 template <class T>
 struct PackTable {
   void (*pack[dtypes][2])(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t to_stride);
-  /// Rows of `columns` adjacent elements, `row_stride` bytes apart, one after the other.
-  void (*pack_rows[dtypes][2])(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to);
   void (*unpack[dtypes])(const T* from, std::ptrdiff_t count, void* to);
   /// A tile of rows of adjacent classes to classes of adjacent rows; not for labels. Strides count numbers.
   void (*transpose)(const T* from, std::ptrdiff_t row_stride, std::ptrdiff_t classes, T* to, std::ptrdiff_t to_stride);

@@ -28,7 +28,7 @@ BASELINE = frozenset({"baseline"})
 BEFORE_AVX512 = frozenset({"baseline", "avx2"})
 # Scalar operations for a packed one that a vector loop may hold: parameters that are compared once a group of lanes.
 INVARIANT_SHARE = 0.1
-COLD = ("find_bad", "wide_sum")
+COLD = ("find_bad", "add_large_values")
 COLD_SECTION = ".text.unlikely"
 COPIES = {"memcpy", "memmove", "memset"}
 

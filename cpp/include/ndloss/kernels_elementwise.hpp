@@ -16,7 +16,15 @@ namespace ndloss {
 
 inline constexpr int max_operands = 4;
 
-/// One block of an elementwise pass.
+/// What the lanes of a block's sum hold between two pieces of it.
+struct CarriedLanes {
+  double head[32];
+  double tail[32];
+  bool opens;   // this piece is the first
+  bool closes;  // it is the last, and returns the sum of all
+};
+
+/// One block of an elementwise pass, or a piece of one: whole steps, but for the last.
 template <class T>
 struct ElementwiseBlock {
   const T* operand[max_operands];
@@ -25,6 +33,7 @@ struct ElementwiseBlock {
   T* grad[max_operands];
   T* curvature[max_operands];
   std::ptrdiff_t size;
+  CarriedLanes* carried;  // null: the block is whole
 };
 
 /// What a kernel reports of its block. Positions are relative to the block.
@@ -53,6 +62,7 @@ enum Stores : unsigned { whole_value = 1, folded_value = 2, first_gradient = 4, 
 
 /// Elements between two visits to the doubles: a run of each lane.
 inline constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
+static_assert(lanes == sizeof(CarriedLanes::head) / sizeof(double));
 
 /// The terms of one step, on their way into the lanes: values, or with `argument` the two parts of folded ones.
 template <class L, unsigned S, class T>
@@ -184,8 +194,13 @@ NDLOSS_INLINE Product<T> operator+(const Product<T>& a, const Product<T>& b) {
 }
 
 template <class T>
+NDLOSS_INLINE Tally<T> run_of_values(const T* value, int l) {
+  return pairwise<run>([&](int r) __attribute__((always_inline)) { return Tally<T>{value[l + r * lanes], T(0)}; });
+}
+
+template <class T>
 NDLOSS_INLINE void add_value_run(WideLanes<T>& all, const T* value, int l) {
-  all.add(l, widen(pairwise<run>([&](int r) __attribute__((always_inline)) { return Tally<T>{value[l + r * lanes], T(0)}; })));
+  all.add(l, widen(run_of_values(value, l)));
 }
 
 template <class T>
@@ -195,12 +210,38 @@ NDLOSS_INLINE void add_logarithm_run(WideLanes<T>& all, const T* argument, int l
   all.add(l, widen(Tally<T>{math::log1p_nonnegative(product.less_one), T(0)}));
 }
 
+/// Adds one step of floats of which eight together are beyond a float.
+template <class T>
+[[gnu::cold, gnu::noinline]] void add_large_values(WideLanes<T>& all, const T* value) {
+  for (std::ptrdiff_t k = 0; k < step; ++k) {
+    all.add(static_cast<int>(k % lanes), widen(Tally<T>{value[k], T(0)}));
+  }
+}
+
 /// Adds one step of terms.
 template <class T>
 [[gnu::noinline]] void add_values(WideLanes<T>& all, const T* value) {
+  if constexpr (sizeof(T) == 8) {
 #pragma omp simd
-  for (int l = 0; l < lanes; ++l) {
-    add_value_run(all, value, l);
+    for (int l = 0; l < lanes; ++l) {
+      add_value_run(all, value, l);
+    }
+  } else {
+    T sums[lanes];
+    std::uint32_t large = 0;
+#pragma omp simd reduction(| : large)
+    for (int l = 0; l < lanes; ++l) {
+      sums[l] = run_of_values(value, l).head;
+      large |= static_cast<std::uint32_t>(!(math::abs(sums[l]) < math::infinity<T>));
+    }
+    if (large != 0) {
+      add_large_values(all, value);
+      return;
+    }
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      all.add(l, widen(Tally<T>{sums[l], T(0)}));
+    }
   }
 }
 
@@ -234,16 +275,6 @@ template <class L, class T>
   }
   // Another thread has put it right meanwhile: report where it was.
   return {.index = begin, .value = std::bit_cast<std::uint64_t>(math::nan<double>), .operand = 0};
-}
-
-/// The sum of a float block whose lanes have overflowed, term by term in double.
-template <class L, class T>
-[[gnu::cold, gnu::noinline]] double wide_sum(const L& loss, const ElementwiseBlock<T>& block) {
-  double sum = 0;
-  for (std::ptrdiff_t i = 0; i < block.size; ++i) {
-    sum += static_cast<double>(term_at(loss, block, i, std::make_index_sequence<L::operands>{}).value);
-  }
-  return sum;
 }
 
 /// The first bad value of a range in which one was seen, unless an earlier range had one.
@@ -317,13 +348,24 @@ NDLOSS_INLINE bool step_terms(const L& loss, const ElementwiseBlock<T>& block, s
   return seen;
 }
 
+/// Not inlined: every pass shares it.
+template <class T>
+[[gnu::noinline]] math::Pair<double> join(WideLanes<T>& all) {
+  return all.join();
+}
+
 /// Sums the loss, and stores the gradients that S names.
 template <class L, unsigned S, class T>
 BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block) {
   const L& loss = *static_cast<const L*>(loss_pointer);
   Terms<L, S, T> terms;
   WideLanes<T> all;
-  all.clear();
+  CarriedLanes* const carried = block.carried;
+  if (carried == nullptr || carried->opens) {
+    all.clear();
+  } else {
+    all.take(carried->head, carried->tail);
+  }
   BlockResult result;
   for (std::ptrdiff_t i = 0; i < block.size; i += step) {
     const std::ptrdiff_t count = block.size - i < step ? block.size - i : step;
@@ -346,13 +388,13 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
     }
     note<L>(result.bad, seen, block, i, i + count);
   }
-  const math::Pair<double> sum = all.join();
+  if (carried != nullptr && !carried->closes) {
+    all.give(carried->head, carried->tail);
+    return result;
+  }
+  const math::Pair<double> sum = join(all);
   result.sum = sum.head;
   result.carry = sum.tail;
-  if (sizeof(T) == 4 && !(math::abs(result.sum) < math::infinity<double>)) {
-    result.sum = wide_sum<L>(loss, block);
-    result.carry = 0;
-  }
   return result;
 }
 

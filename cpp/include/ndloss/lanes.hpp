@@ -101,6 +101,26 @@ struct WideLanes {
     }
   }
 
+  NDLOSS_INLINE void take(const double* heads, const double* tails) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      head[l] = heads[l];
+      if constexpr (compensated) {
+        tail[l] = tails[l];
+      }
+    }
+  }
+
+  NDLOSS_INLINE void give(double* heads, double* tails) const {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      heads[l] = head[l];
+      if constexpr (compensated) {
+        tails[l] = tail[l];
+      }
+    }
+  }
+
   NDLOSS_INLINE void add(int l, const Wide<T>& term) {
     if constexpr (compensated) {
       const math::Pair<double> sum = math::two_sum(head[l], term.head);

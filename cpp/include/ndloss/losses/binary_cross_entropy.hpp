@@ -69,8 +69,8 @@ struct BCELoss {
     const V divisor = math::select(far, mantissa, q);
     const V dividend = math::select(far, V(1) - mantissa, rest);
     const bool certain = q < least;
-    return {.linear = math::select(certain, V(100), math::select(far, -(exponent * ln2), V(0))),
-            .argument = math::select(certain, V(0), dividend / divisor)};
+    return {.linear = math::select_special(certain, V(100), math::select(far, -(exponent * ln2), V(0))),
+            .argument = math::select_special(certain, V(0), dividend / divisor)};
   }
 };
 

@@ -27,9 +27,8 @@ struct KLDivergence {
       const V distance = target - input;
       const bool absent = (target < math::Real<V>::raised_floor) & (input == input);
       const auto term = [&](V factor) { return math::select(absent, V(0), power.times(factor)); };
-      return {.value = term(distance),
-              .grad = {-power.value(), term(distance + V(1))},
-              .curvature = {V(0), term(distance + V(2))}};
+      return {
+          .value = term(distance), .grad = {-power.value(), term(distance + V(1))}, .curvature = {V(0), term(distance + V(2))}};
     } else {
       const V distance = math::log(target) - input;
       const bool absent = (target == V(0)) & (input == input);
