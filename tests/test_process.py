@@ -108,8 +108,9 @@ def explicit_threads_in_a_child() -> None:
         x = np.broadcast_to(np.float32(2), (2**27,))
         before = tasks()
         alone = most_tasks(lambda: F.mse_loss(x, x))
-        shared = most_tasks(lambda: F.mse_loss(x, x, num_threads=3))
-        os._exit(0 if alone == before and shared == before + 3 else 1)
+        # On a busy machine a call may be over before anybody looked, or begin before the threads of the last one have ended.
+        shared = max(most_tasks(lambda: F.mse_loss(x, x, num_threads=3)) for _ in range(10))
+        os._exit(0 if alone == before and shared >= before + 3 else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 

@@ -175,16 +175,17 @@ BadValue map_rows_as(const ElementwiseCall& call, const Output& value) {
   const std::int64_t classes = last_extent(*call.operands[0]);
   const std::int64_t rows = value.size;
   const auto divisor = static_cast<double>(row_divisor(call));
-  const std::int64_t rows_each = std::max<std::int64_t>(1, block_size / std::max<std::int64_t>(classes, 1));
+  // Whole rows to a piece, so that a row is added up as if it were alone.
+  const std::int64_t rows_each = std::max<std::int64_t>(1, piece_size / std::max<std::int64_t>(classes, 1));
   const std::int64_t blocks = (rows + rows_each - 1) / rows_each;
   const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(rows * classes) * element_cost), call.threads);
   const Writer<T> writer(value, 0);
-  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + 2 * block_size);
+  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + 2 * piece_size);
   return reduce_blocks(Accumulator(), blocks, threads, call.interrupt,
                        [&](std::int64_t index, int thread, Part& /*part*/) {
                          T* numbers = scratch.of<T>(thread);
                          T* terms = numbers + operands.scratch();
-                         T* losses = terms + block_size;
+                         T* losses = terms + piece_size;
                          const std::int64_t first = index * rows_each;
                          const std::int64_t count = std::min(rows_each, rows - first);
                          T* out = writer.begin(first, losses);
