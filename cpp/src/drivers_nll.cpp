@@ -1,6 +1,5 @@
 // Negative log likelihood over whole arrays: one logit of each row is read.
 #include <algorithm>
-#include <cstring>
 
 #include "row_driver.hpp"
 

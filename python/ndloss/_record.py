@@ -1,6 +1,6 @@
 """Records with fields and defaults, as dataclasses are.
 
-Those compile a constructor and more for each class, which was half the time of `import ndloss`.
+Those compile a constructor and more for each class at `import ndloss`, and there are a dozen.
 """
 
 from __future__ import annotations
