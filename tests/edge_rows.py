@@ -8,15 +8,11 @@ from rows import refused
 from rows.activations import ACTIVATIONS
 from rows.binary import BINARY, MULTI_LABEL
 from rows.classes import CROSS_ENTROPY, NEGATIVE_LOG
-from rows.elementwise import (
-    ELEMENTWISE,
-    ELEMENTWISE_CONSTRUCTORS,
-    ELEMENTWISE_ERRORS,
-    ELEMENTWISE_GRADIENTS,
-    ELEMENTWISE_WARNINGS,
-)
+from rows.elementwise import ELEMENTWISE, ELEMENTWISE_WARNINGS
+from rows.elementwise_refused import ELEMENTWISE_CONSTRUCTORS, ELEMENTWISE_ERRORS, ELEMENTWISE_GRADIENTS
 from rows.linear import LINEAR_CONSTRUCTORS, LINEAR_ERRORS, LINEAR_GRADIENTS, LINEAR_ROWS
 from rows.margins import MARGINS
+from rows.margins_refused import MARGIN_ERRORS
 from rows.refused import ConstructorRow, ErrorRow, GradientRow
 from rows.regression import SQUARES
 from rows.row import EdgeRow, WarningRow
@@ -39,7 +35,14 @@ EDGE_ROWS: tuple[EdgeRow, ...] = (
     *VECTORS,
 )
 WARNING_ROWS: tuple[WarningRow, ...] = (*WARNED, *ELEMENTWISE_WARNINGS, *SEQUENCE_WARNINGS, *VECTOR_WARNINGS)
-ERROR_ROWS: tuple[ErrorRow, ...] = (*refused.ERROR_ROWS, *ELEMENTWISE_ERRORS, *LINEAR_ERRORS, *SEQUENCE_ERRORS, *VECTOR_ERRORS)
+ERROR_ROWS: tuple[ErrorRow, ...] = (
+    *refused.ERROR_ROWS,
+    *MARGIN_ERRORS,
+    *ELEMENTWISE_ERRORS,
+    *LINEAR_ERRORS,
+    *SEQUENCE_ERRORS,
+    *VECTOR_ERRORS,
+)
 CONSTRUCTOR_ROWS: tuple[ConstructorRow, ...] = (
     *refused.CONSTRUCTOR_ROWS,
     *ELEMENTWISE_CONSTRUCTORS,
