@@ -11,6 +11,7 @@ from bench_layouts import Timed
 from bench_linear import Linear
 from bench_memory import Peak
 from bench_package import Cost
+from ours import INTO_OUT
 from report import COMPILED, ratios
 from results import of_threads
 from rows import Row
@@ -136,7 +137,7 @@ def _at_most(what: str, found: Mapping[str, float], bound: float) -> Iterator[Ta
 
 
 def _at_least(what: str, rows: Sequence[Row], of: Callable[[str], bool], mean: float, least: float | None) -> Iterator[Target]:
-    found = ratios(rows, of, lambda name: name.startswith("ndloss"))
+    found = ratios(rows, of, lambda name: name.startswith("ndloss") and not name.endswith(INTO_OUT))
     if not found:
         return
     middle, worst = geometric_mean(found.values()), min(found, key=found.__getitem__)
