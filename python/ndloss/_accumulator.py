@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,35 +11,36 @@ from ndloss._options import Settings
 from ndloss._request import Feed
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ndloss._loss import Loss
     from ndloss._typing import Array, ArrayLike, FloatScalar
 
+    class Kind(Protocol):
+        """What the chunks of one stream have in common, without their data."""
+
+        @property
+        def dtype(self) -> np.dtype[Any]: ...
+        @property
+        def block(self) -> int: ...
+        def add_piece(self, total: _core.Accumulator, piece: Piece) -> _core.Accumulator: ...
+        def finish(self, total: _core.Accumulator) -> None: ...
+
+    class Chunk(Protocol):
+        """A checked call, cut into units of which whole blocks are added at a time."""
+
+        @property
+        def stream_kind(self) -> Kind: ...
+        @property
+        def stream_units(self) -> int: ...
+        def stream_piece(self, begin: int, end: int) -> Piece: ...
+        def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator: ...
+        @property
+        def selects(self) -> bool: ...
+        def whole(self) -> _core.Accumulator: ...
+
+
 Piece = tuple["Array", ...]
-
-
-class Kind(Protocol):
-    """What the chunks of one stream have in common, without their data."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def block(self) -> int: ...
-    def add_piece(self, total: _core.Accumulator, piece: Piece) -> _core.Accumulator: ...
-    def finish(self, total: _core.Accumulator) -> None: ...
-
-
-class Chunk(Protocol):
-    """A checked call, cut into units of which whole blocks are added at a time."""
-
-    @property
-    def stream_kind(self) -> Kind: ...
-    @property
-    def stream_units(self) -> int: ...
-    def stream_piece(self, begin: int, end: int) -> Piece: ...
-    def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator: ...
-    @property
-    def selects(self) -> bool: ...
-    def whole(self) -> _core.Accumulator: ...
 
 
 class Stream:
@@ -56,6 +57,12 @@ class Stream:
         self.tail: Piece | None = None
         self.kind: Kind | None = None
         self.dtype: np.dtype[Any] | None = None
+
+    def copied(self) -> Stream:
+        """A stream that goes on by itself."""
+        fresh = Stream(self.reduction)
+        vars(fresh).update(vars(self), done=self.done.copy())
+        return fresh
 
     def feed(self, chunk: Chunk) -> None:
         """Adds a chunk; where it cannot be added, nothing has changed.

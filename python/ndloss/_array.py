@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-
-from ndloss import _interchange
-from ndloss._interchange import BFLOAT16_BITS
 
 if TYPE_CHECKING:
     from ndloss._typing import Array
 
 FLOAT32 = np.dtype(np.float32)
 FLOAT64 = np.dtype(np.float64)
+
+# bfloat16 where the package ml_dtypes is missing. Its two bytes have no type of NumPy's: as uint16 they would be other numbers.
+BFLOAT16_BITS = np.dtype([("bfloat16", "V2")])
 
 # From the smallest normal number to the largest: what may be cast to a dtype whatever NumPy is told to say of overflow.
 CAST_SILENTLY = {dtype: (float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)) for dtype in (FLOAT32, FLOAT64)}
@@ -32,13 +33,23 @@ def as_array(function: str, argument: str, value: object) -> tuple[Array, bool]:
     if type(value) is np.ndarray:
         array, weak = value, False
     else:
+        from ndloss import _interchange  # seldom needed
+
         array, weak = _interchange.imported(function, argument, value), not _interchange.carries_dtype(value)
     dtype = array.dtype
     if (dtype.kind in "fiub" and dtype.itemsize <= 8) or (dtype.kind == "V" and is_floating(dtype)):
         return array, weak
     if weak and array.size == 0:
         return array.astype(FLOAT32), True
+    from ndloss import _interchange
+
     _interchange.not_real(function, argument, dtype)
+
+
+def is_sparse(value: object) -> bool:
+    """Whether it is a matrix or an array of scipy.sparse, which is not imported for the question."""
+    scipy_sparse = sys.modules.get("scipy.sparse")
+    return scipy_sparse is not None and bool(scipy_sparse.issparse(value))
 
 
 def is_floating(dtype: np.dtype[Any]) -> bool:

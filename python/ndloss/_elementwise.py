@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def broadcast_operands(function: str, **arguments: object) -> tuple[dict[str, Op
     return operands, _check_shapes.broadcast_shape(function, **{name: array for name, (array, _) in operands.items()})
 
 
-class _Derivative(NamedTuple):
+class _Derivative(Record):
     """A derivative on its way out: `whole` has the shape of the loss, `own` that of the operand."""
 
     whole: Array
@@ -275,7 +275,7 @@ class ElementwiseProblem(Record):
         return self._accumulated(total, begin, end, True)
 
 
-class ElementwiseKind(NamedTuple):
+class ElementwiseKind(Record):
     """What chunks of a stream have in common."""
 
     core: str

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from ndloss._array import BFLOAT16_BITS
+
 if TYPE_CHECKING:
     from ndloss._typing import Array
-
-# bfloat16 where the package ml_dtypes is missing. Its two bytes have no type of NumPy's: as uint16 they would be other numbers.
-BFLOAT16_BITS = np.dtype([("bfloat16", "V2")])
 
 # DLDeviceType of memory that the CPU reads: kDLCPU, kDLCUDAHost, kDLROCMHost.
 HOST_MEMORY = (1, 3, 11)

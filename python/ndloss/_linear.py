@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import ceil, prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ndloss import _array, _check, _check_shapes, _check_targets, _core, _outputs
 from ndloss._record import Record
+from ndloss.linear import CHUNK_BYTES, FUNCTION
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Piece, Stream
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 Operand = tuple["Array", bool]
 
-FUNCTION = "linear_cross_entropy"
 ARGUMENTS = ("input", "linear_weight", "target", "linear_bias", "weight")
-CHUNK_BYTES = 64 * 2**20
 
 # One part in so many of a chunk's memory is what products of the weight's gradient pass through: small enough for a cache, large
 # enough that the threads of the BLAS seldom wait for each other.
@@ -350,7 +349,7 @@ class _Gradients:
         return {name: finished() for name, (_, finished) in self.outs.items()}
 
 
-class LinearKind(NamedTuple):
+class LinearKind(Record):
     """What chunks of a stream have in common: every sample is a block of its own."""
 
     dtype: np.dtype[Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,27 +10,29 @@ from ndloss import _check_shapes, _outputs
 from ndloss._record import Record
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ndloss._accumulator import Stream
     from ndloss._options import Settings
     from ndloss._typing import Array
 
+    class Movable(Protocol):
+        """A problem whose settings may be exchanged before it is asked for anything."""
+
+        function: str
+        settings: Settings
+
+        def value(self) -> Any: ...
+        def value_and_grad(self, argnums: object, grad_output: object) -> Any: ...
+        def grad_hess(self, argnums: object, out: object) -> Any: ...
+        def feed(self, stream: Stream) -> None: ...
+        def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]: ...
+
+
 Operand = tuple["Array", bool]
 
 
-class Movable(Protocol):
-    """A problem whose settings may be exchanged before it is asked for anything."""
-
-    function: str
-    settings: Settings
-
-    def value(self) -> Any: ...
-    def value_and_grad(self, argnums: object, grad_output: object) -> Any: ...
-    def grad_hess(self, argnums: object, out: object) -> Any: ...
-    def feed(self, stream: Stream) -> None: ...
-    def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]: ...
-
-
-class Way(NamedTuple):
+class Way(Record):
     """How an array of `shape` gets an axis to its end, and back. `axis` counts from the end of `ndim` broadcast dimensions."""
 
     shape: tuple[int, ...]
@@ -66,7 +68,7 @@ class MovedProblem(Record):
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self.problem._wanted(argnums)
         out = self.problem.settings.out
-        self.problem.settings = self.problem.settings._replace(out=self._there(names, several, out))
+        self.problem.settings = self.problem.settings.changed(out=self._there(names, several, out))
         value, grads = self.problem.value_and_grad(argnums, grad_output)
         return value, self._back(names, several, grads, out)
 

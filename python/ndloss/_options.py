@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ndloss import _array, _check, _check_shapes, _core, _request
+from ndloss._record import Record
 
 if TYPE_CHECKING:
     from ndloss._request import Request
@@ -18,7 +19,7 @@ POLICY = ("dtype", "empty", "broadcast", "validate")
 EMPTY = ("nan", "zero", "raise")
 
 
-class Settings(NamedTuple):
+class Settings(Record):
     """How one call is to be carried out.
 
     `sample_weight` multiplies the loss of each element and its part of the mean's divisor; where `mask` is 0 an element takes no

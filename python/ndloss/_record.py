@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
+    from typing_extensions import Self, dataclass_transform
 else:
 
     def dataclass_transform() -> Any:
@@ -44,6 +44,10 @@ class Record:
 
     def __post_init__(self) -> None:
         """For what follows from the fields."""
+
+    def changed(self, **fields: Any) -> Self:
+        """A record with other values in these fields."""
+        return type(self)(**{**{name: getattr(self, name) for name in self._fields}, **fields})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._fields)})"

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from ndloss._accumulator import Stream
 
+    class Problem(Protocol):
+        """A checked call."""
 
-class Problem(Protocol):
-    """A checked call."""
+        def value(self) -> Any: ...
+        def value_and_grad(self, argnums: object, grad_output: object) -> Any: ...
+        def grad_hess(self, argnums: object, out: object) -> Any: ...
+        def feed(self, stream: Stream) -> None: ...
 
-    def value(self) -> Any: ...
-
-    def value_and_grad(self, argnums: object, grad_output: object) -> Any: ...
-
-    def grad_hess(self, argnums: object, out: object) -> Any: ...
-
-    def feed(self, stream: Stream) -> None: ...
-
-
-class Request(Protocol):
-    def __call__(self, problem: Problem) -> Any: ...
+    class Request(Protocol):
+        def __call__(self, problem: Problem) -> Any: ...
 
 
 def value(problem: Problem) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -210,7 +210,7 @@ class RowProblem(Record):
         return self._raise_if_bad(self.call.accumulate(total, begin, end))
 
 
-class RowKind(NamedTuple):
+class RowKind(Record):
     """What chunks of a stream have in common."""
 
     function: str

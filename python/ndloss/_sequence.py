@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class SequenceProblem(Record):
         weight = None
         if self.by_length:
             weight = np.array([1.0 / max(length, 1) for length in self.target_lengths]).reshape(self.output_shape)
-        settings = settings._replace(dtype=self.dtype)
+        settings = settings.changed(dtype=self.dtype)
         return reduction_of(self.function, losses.reshape(self.output_shape), self.reduction, settings, weight)
 
     def value(self) -> Any:
@@ -99,7 +99,7 @@ class SequenceProblem(Record):
         by_length, none = self.by_length, self.reduction == "none"
         if self.selects:
             slopes = np.empty(self.output_shape)  # not yet rounded
-            value, _ = self._outer(self.settings._replace(out=slopes)).value_and_grad(0, grad_output)
+            value, _ = self._outer(self.settings.changed(out=slopes)).value_and_grad(0, grad_output)
             by_length, none, upstream = False, True, slopes.ravel().tolist()
         elif not none:
             factor = _check.scalar_grad_output(self.function, grad_output)
@@ -164,7 +164,7 @@ class SequenceProblem(Record):
         return self._raise_if_bad(self.call.accumulate(total, self.by_length))
 
 
-class SequenceKind(NamedTuple):
+class SequenceKind(Record):
     """What chunks of a stream have in common."""
 
     dtype: np.dtype[Any]

@@ -7,8 +7,6 @@ before them.
 
 from __future__ import annotations
 
-import copy
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
@@ -33,12 +31,6 @@ CHUNK_BYTES = 1 << 20
 
 # What concerns the whole result, which the rows know nothing of.
 OF_THE_WHOLE = ("out", "return_divisor", "empty", "_request")
-
-
-def is_sparse(value: object) -> bool:
-    """Whether it is a matrix or an array of scipy.sparse, which is not imported for the question."""
-    scipy_sparse = sys.modules.get("scipy.sparse")
-    return scipy_sparse is not None and bool(scipy_sparse.issparse(value))
 
 
 def by_rows(
@@ -166,7 +158,7 @@ class SparseProblem(Record):
 
     def feed(self, stream: Stream) -> None:
         """Adds all rows to a stream, or, where one of them cannot be added, none."""
-        fed = copy.copy(stream)
+        fed = stream.copied()
         for _ in self._chunks("sum", lambda _: Feed(fed)):
             pass
         vars(stream).update(vars(fed))

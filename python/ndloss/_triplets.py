@@ -12,13 +12,11 @@ from ndloss._elementwise import ElementwiseProblem
 from ndloss._moved import MovedProblem, Way, moved_last
 from ndloss._options import Settings
 from ndloss._record import Record
+from ndloss.triplets import VECTORS
 
 if TYPE_CHECKING:
     from ndloss._accumulator import Stream
     from ndloss._typing import Array
-
-
-VECTORS = ("anchor", "positive", "negative")
 
 
 class DistanceProblem(Record):
@@ -58,7 +56,7 @@ class DistanceProblem(Record):
         names, several = self._wanted(argnums)
         given = _outputs.several(self.function, self.settings.out, names, several)
         slopes = tuple(np.empty(distance.shape) for distance, _ in self.outer.operands.values())  # not yet rounded
-        self.outer.settings = self.settings._replace(out=slopes)
+        self.outer.settings = self.settings.changed(out=slopes)
         value, _ = self.outer.value_and_grad(tuple(self.outer.operands), grad_output)
         # All are computed before any takes the place of a vector, which may be a derivative by another.
         finished = [self._gradient(name, slopes, given[name]) for name in names]

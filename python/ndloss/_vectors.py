@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Operand = tuple["Array", bool]
 
 
-class VectorLoss(NamedTuple):
+class VectorLoss(Record):
     """What is made of the vectors: the core's names and numbers, without data."""
 
     kind: str  # 'distance', 'triplet', 'cosine_embedding'
@@ -84,7 +84,7 @@ class VectorProblem(Record):
         """The reduction of the rows' losses, by weights and under a mask."""
         losses = np.empty(self.output_shape, np.float64)
         self.call.map(losses)
-        return reduction_of(self.function, losses, self.reduction, settings._replace(dtype=self.dtype))
+        return reduction_of(self.function, losses, self.reduction, settings.changed(dtype=self.dtype))
 
     def value(self) -> Any:
         if self.selects:
@@ -103,7 +103,7 @@ class VectorProblem(Record):
         reduction, factor, upstream, value = self.reduction, 1.0, None, None
         if self.selects:
             slopes = np.empty(self.output_shape)  # not yet rounded
-            value, _ = self._outer(self.settings._replace(out=slopes)).value_and_grad(0, grad_output)
+            value, _ = self._outer(self.settings.changed(out=slopes)).value_and_grad(0, grad_output)
             reduction, upstream = "none", slopes.reshape(self.rows)
         elif reduction != "none":
             factor = _check.scalar_grad_output(self.function, grad_output)
@@ -187,7 +187,7 @@ def reduction_of(
     )  # fmt: skip
 
 
-class VectorKind(NamedTuple):
+class VectorKind(Record):
     """What chunks of a stream have in common."""
 
     loss: VectorLoss

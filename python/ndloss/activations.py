@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ndloss import _array, _check, _check_shapes, _core
 from ndloss._doc import documented
@@ -14,6 +13,7 @@ from ndloss._options import activation_options
 from ndloss._record import Record
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from typing_extensions import Unpack
 
     from ndloss._accumulator import Stream

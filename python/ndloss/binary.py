@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _check_shapes, _core, _options, _sparse
+from ndloss import _array, _check, _check_shapes, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
@@ -267,7 +267,9 @@ def binary_cross_entropy_with_logits(
             return plain
     function = "binary_cross_entropy_with_logits"
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction))
-    if _sparse.is_sparse(target):
+    if _array.is_sparse(target):
+        from ndloss import _sparse  # seldom needed
+
         beside = {"weight": weight, "pos_weight": pos_weight}
         rest = {**options, "ignore_index": ignore_index}
         return _sparse.by_rows(binary_cross_entropy_with_logits, input, target, beside, reduction, rest)

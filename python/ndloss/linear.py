@@ -9,7 +9,6 @@ import numpy as np
 
 from ndloss import _array, _check, _check_shapes, _check_targets, _options
 from ndloss._doc import documented
-from ndloss._linear import CHUNK_BYTES, FUNCTION, LinearProblem, named
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
 from ndloss._record import Record
@@ -27,6 +26,9 @@ __all__ = [
     "LinearCrossEntropyOptions",
     "linear_cross_entropy",
 ]
+
+FUNCTION = "linear_cross_entropy"
+CHUNK_BYTES = 64 * 2**20
 
 
 class LinearCrossEntropyOptions(Record):
@@ -133,6 +135,8 @@ def linear_cross_entropy(
     logits = _check_shapes.linear_shapes(FUNCTION, x[0], matrix[0], None if bias is None else bias[0])
     probable = y.shape == logits
     _check_targets.linear_target(FUNCTION, y, logits, batched=x[0].ndim == 2, ignore_index=ignored)
+    from ndloss._linear import LinearProblem  # seldom needed
+
     return request(
         LinearProblem(
             x,
@@ -336,6 +340,8 @@ class LinearCrossEntropyLoss(Loss):
 
     def value_and_grad(self, *operands: Any, argnums: object = 0, grad_output: Any = None, **call: Any) -> Any:
         """As for every loss, see `Loss.value_and_grad`; by name also for the parameters, 'linear_weight' and 'linear_bias'."""
+        from ndloss._linear import named
+
         wanted = named(argnums, ("input", "target"))
         value, grads = super().value_and_grad(*operands, argnums=wanted, grad_output=grad_output, **call)
 

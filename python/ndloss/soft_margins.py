@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ndloss import _array, _check, _check_shapes, _check_targets, _core, _options, _sparse
+from ndloss import _array, _check, _check_shapes, _check_targets, _core, _options
 from ndloss._doc import documented
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._loss import Loss, differentiable
@@ -101,7 +101,9 @@ def multilabel_soft_margin_loss(
             return plain
     function = "multilabel_soft_margin_loss"
     reduction = _check.reduction(function, _check.legacy_reduction(size_average, reduce, reduction), elementwise_mean=False)
-    if _sparse.is_sparse(target):
+    if _array.is_sparse(target):
+        from ndloss import _sparse  # seldom needed
+
         beside = {"weight": weight}
         _check_targets.last_axis_of_sparse(function, axis)
         rest = {**options, "ignore_index": ignore_index}

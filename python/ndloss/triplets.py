@@ -11,7 +11,6 @@ from ndloss import _array, _check, _check_shapes, _core, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import Settings, loss_options
-from ndloss._triplets import VECTORS, of_distances
 from ndloss._vectors import VectorLoss, VectorProblem
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ __all__ = [
     "triplet_margin_with_distance_loss",
 ]
 
+VECTORS = ("anchor", "positive", "negative")
 DistanceFunction: TypeAlias = "str | Callable[[Any, Any], Any]"
 
 
@@ -67,6 +67,8 @@ def _triplet(
             alone = Settings(function, settings.num_threads)
             d, (dx, dy) = VectorProblem(function, inner, pair, both, "none", alone).value_and_grad((0, 1), None)
             return d, dx, dy
+
+        from ndloss._triplets import of_distances  # seldom needed
 
         result = settings.result_dtype(*operands.values())
         return of_distances(function, operands, distance, loss.margin, loss.swap, reduction, settings, axis, result)
@@ -350,6 +352,8 @@ def triplet_margin_with_distance_loss(
     operands = _vectors(function, anchor, positive, negative)
     features = _features(function, operands, axis, settings)
     if callable(distance):
+        from ndloss._triplets import of_distances
+
         return request(of_distances(function, operands, distance, margin, bool(swap), reduction, settings, features))
     named = DISTANCES[distance]
     loss = VectorLoss("triplet", named.family, margin, named.p, named.eps, bool(swap))
