@@ -1,170 +1,56 @@
-// Plain calls: exact arrays of matching shape and dtype, no options. One entry per loss, parsed once; None declines, and the
-// Python path then checks, converts or raises.
+// Plain calls: exact arrays of matching shape and dtype, options that need no conversion. One entry per loss, parsed once; None
+// declines, and the Python path then checks, converts or raises. The last argument of each is the dictionary of the options.
+#include <algorithm>
 #include <array>
-#include <cmath>
-#include <string_view>
+#include <numeric>
+#include <vector>
 
-#include "arrays.hpp"
+#include "ndloss/sequence.hpp"
 #include "ndloss/vectors.hpp"
+#include "plain_call.hpp"
 #include "registered.hpp"
 
 namespace ndloss::binding {
 namespace {
 
-/// Elements from which on a call lets other Python threads run.
-constexpr std::int64_t gil_worth = 1 << 14;
-
-/// A native, aligned, C-contiguous array of exactly numpy.ndarray.
-struct PlainArray {
-  const py::detail::PyArray_Proxy* array = nullptr;
-  DType dtype = DType::float32;
-
-  [[nodiscard]] std::int64_t size() const {
-    std::int64_t n = 1;
-    for (int d = 0; d < array->nd; ++d) {
-      n *= array->dimensions[d];
-    }
-    return n;
+/// An option with one number for each loss element: the view of it, spread over the rows where an element is a row. False
+/// declines.
+bool spread(const PlainArray& option, const PlainOperands& operands, bool by_row, std::int64_t classes, ArrayView& storage,
+            const ArrayView*& view) {
+  if (option.array == nullptr) {
+    return true;
   }
-};
-
-bool plain_array(PyObject* object, PlainArray& out) {
-  const auto& api = py::detail::npy_api::get();
-  if (reinterpret_cast<PyObject*>(Py_TYPE(object)) != reinterpret_cast<PyObject*>(api.PyArray_Type_)) {
+  const PlainArray& first = operands.first();
+  if (option.ndim() != operands.output_ndim ||
+      !std::equal(option.array->dimensions, option.array->dimensions + option.ndim(), first.array->dimensions)) {
     return false;
   }
-  out.array = py::detail::array_proxy(object);
-  constexpr int wanted = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-  if ((out.array->flags & wanted) != wanted) {
-    return false;
+  set_view(storage, option, 1, option.size(), 1);
+  if (by_row) {
+    storage.ndim = 2;
+    storage.shape[1] = classes;
+    storage.strides[1] = 0;
   }
-  const auto* descr = py::detail::array_descriptor_proxy(out.array->descr);
-  if (descr->byteorder == '>') {
-    return false;
-  }
-  switch (descr->type_num) {
-    case py::detail::npy_api::NPY_FLOAT_:
-      out.dtype = DType::float32;
-      return true;
-    case py::detail::npy_api::NPY_DOUBLE_:
-      out.dtype = DType::float64;
-      return true;
-    case py::detail::npy_api::NPY_INT_:
-      out.dtype = DType::int32;
-      return true;
-    case py::detail::npy_api::NPY_LONG_:
-      out.dtype = sizeof(long) == 8 ? DType::int64 : DType::int32;
-      return true;
-    case py::detail::npy_api::NPY_LONGLONG_:
-      out.dtype = DType::int64;
-      return true;
-    case py::detail::npy_api::NPY_UBYTE_:
-      out.dtype = DType::uint8;
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool is_float(const PlainArray& array) { return array.dtype == DType::float32 || array.dtype == DType::float64; }
-
-bool same_shape(const PlainArray& a, const PlainArray& b) {
-  if (a.array->nd != b.array->nd) {
-    return false;
-  }
-  for (int d = 0; d < a.array->nd; ++d) {
-    if (a.array->dimensions[d] != b.array->dimensions[d]) {
-      return false;
-    }
-  }
+  view = &storage;
   return true;
 }
 
-void set_view(ArrayView& view, const PlainArray& array, int ndim, std::int64_t rows, std::int64_t classes) {
-  view.data = array.array->data;
-  view.dtype = array.dtype;
-  view.ndim = ndim;
-  const std::int64_t item = item_size(array.dtype);
-  view.shape[0] = rows;
-  view.shape[1] = classes;
-  view.strides[0] = ndim == 2 ? classes * item : item;
-  view.strides[1] = item;
-}
-
-PyObject* float32_type = nullptr;
-PyObject* float64_type = nullptr;
-
-PyObject* scalar(double value, DType dtype) {
-  // Rounded here: NumPy would warn of an overflow.
-  PyObject* number = PyFloat_FromDouble(dtype == DType::float64 ? value : static_cast<double>(static_cast<float>(value)));
-  if (number == nullptr) {
-    return nullptr;
-  }
-  PyObject* result = PyObject_CallOneArg(dtype == DType::float64 ? float64_type : float32_type, number);
-  Py_DECREF(number);
-  return result;
-}
-
-PyObject* decline() { Py_RETURN_NONE; }
-
-/// 'mean' or 'sum'; anything else declines.
-bool read_reduction(PyObject* object, Reduction& reduction) {
-  if (!PyUnicode_CheckExact(object)) {
-    return false;
-  }
-  if (PyUnicode_CompareWithASCIIString(object, "mean") == 0) {
-    reduction = Reduction::mean;
-    return true;
-  }
-  if (PyUnicode_CompareWithASCIIString(object, "sum") == 0) {
-    reduction = Reduction::sum;
-    return true;
-  }
-  return false;
-}
-
-/// Runs a call, without the GIL where it is worth it; false if it declines or, with an error set, fails.
-template <class Call>
-bool run_plain(const Call& call, std::int64_t work, Accumulator& total) {
-  try {
-    if (work >= gil_worth) {
-      total = without_gil([&] { return accumulate(call); });
-    } else {
-      total = accumulate(call);
-    }
-    return !total.bad.found();
-  } catch (py::error_already_set& error) {
-    error.restore();
-  } catch (const std::exception& error) {
-    PyErr_SetString(PyExc_RuntimeError, error.what());
-  }
-  return false;
-}
-
-PyObject* finish(bool done, const Accumulator& total, Reduction reduction, DType dtype) {
-  if (!done) {
-    return PyErr_Occurred() != nullptr ? nullptr : decline();
-  }
-  return scalar(total.compute(reduction), dtype);
-}
-
-/// name(operand, ..., reduction, parameter, ...)
+/// name(operand, ..., reduction, parameter, ..., options)
 template <std::size_t I>
 PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
   constexpr RegisteredLoss loss = registered[I];
-  if (nargs != loss.operands + 1 + loss.parameters) {
+  PlainOptions options;
+  Reduction reduction{};
+  if (nargs != loss.operands + 2 + loss.parameters || !read_reduction(args[loss.operands], reduction) ||
+      !read_options(args[nargs - 1], options)) {
     return decline();
   }
   PlainArray arrays[max_operands];
-  Reduction reduction{};
   for (int k = 0; k < loss.operands; ++k) {
-    if (!plain_array(args[k], arrays[k]) || arrays[k].dtype != arrays[0].dtype || !is_float(arrays[k]) ||
+    if (!plain_array(args[k], arrays[k]) || arrays[k].dtype != arrays[0].dtype || !arrays[k].is_float() ||
         !same_shape(arrays[k], arrays[0])) {
       return decline();
     }
-  }
-  if (!read_reduction(args[loss.operands], reduction)) {
-    return decline();
   }
   double values[8] = {};
   for (int p = 0; p < loss.parameters; ++p) {
@@ -177,211 +63,295 @@ PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t narg
   }
   AnyLoss any;
   loss.make(any, values);
+  const bool by_row = any.erased.row_mean;
   const std::int64_t size = arrays[0].size();
   std::int64_t classes = size;
-  if (any.erased.row_mean) {
-    if (arrays[0].array->nd == 0) {
+  if (by_row) {
+    if (arrays[0].ndim() == 0) {
       return decline();
     }
-    classes = arrays[0].array->dimensions[arrays[0].array->nd - 1];
+    classes = arrays[0].length(arrays[0].ndim() - 1);
     if (classes == 0) {
       return decline();
     }
   }
+  const PlainOperands operands{{arrays, static_cast<std::size_t>(loss.operands)},
+                               loss.inputs,
+                               arrays[0].ndim() - (by_row ? 1 : 0),
+                               arrays[0].array->dimensions};
   ElementwiseCall call{};
-  ArrayView views[max_operands];
+  ArrayView views[max_operands + 2];
   call.loss = any.erased;
   for (int k = 0; k < loss.operands; ++k) {
-    set_view(views[k], arrays[k], any.erased.row_mean ? 2 : 1, any.erased.row_mean ? size / classes : size, classes);
+    set_view(views[k], arrays[k], by_row ? 2 : 1, by_row ? size / classes : size, classes);
     call.operands[k] = &views[k];
   }
+  if (!spread(options.sample_weight, operands, by_row, classes, views[max_operands], call.sample_weight) ||
+      !spread(options.mask, operands, by_row, classes, views[max_operands + 1], call.mask)) {
+    return decline();
+  }
   call.compute = arrays[0].dtype;
-  call.interrupt = size >= gil_worth ? signals() : Interrupt{};
-  Accumulator total;
-  return finish(run_plain(call, size, total), total, reduction, arrays[0].dtype);
+  return answer<ElementwiseGradients>(call, operands, reduction, options, views[0]);
 }
 
-/// Runs a call of rows whose targets and options are set.
-PyObject* rows_plain(RowCall& call, const ArrayView& view, const PlainArray& input, Reduction reduction) {
-  call.input = &view;
-  call.compute = input.dtype;
-  const std::int64_t size = input.size();
-  call.interrupt = size >= gil_worth ? signals() : Interrupt{};
-  Accumulator total;
-  return finish(run_plain(call, size, total), total, reduction, input.dtype);
-}
+/// A call of rows on its way: its arrays and their views.
+struct PlainRows {
+  RowCall call;
+  PlainArray arrays[2];  // input and target
+  ArrayView views[4];    // and sample_weight and mask
 
-/// (N, C) floats and (N,) class indices.
-bool read_rows(PyObject* const* args, ArrayView* views, PlainArray& input) {
-  PlainArray target;
-  if (!plain_array(args[0], input) || !plain_array(args[1], target) || !is_float(input) || is_float(target) ||
-      input.array->nd != 2 || target.array->nd != 1 || input.array->dimensions[0] != target.array->dimensions[0] ||
-      input.array->dimensions[1] == 0) {
-    return false;
+  /// (N, C) floats and, for each row or for each element, class indices. The classes lie on the axis. False declines.
+  [[nodiscard]] bool read(PyObject* const* args, bool sets, PyObject* axis) {
+    PlainArray& input = arrays[0];
+    PlainArray& target = arrays[1];
+    if (!plain_array(args[0], input) || !plain_array(args[1], target) || !input.is_float() || !target.is_index() ||
+        input.ndim() != 2 || target.ndim() != (sets ? 2 : 1) || input.length(0) != target.length(0) || input.length(1) == 0 ||
+        (sets && input.length(1) != target.length(1)) || !is_last_axis(axis, 2)) {
+      return false;
+    }
+    set_view(views[0], input, 2, input.length(0), input.length(1));
+    set_view(views[1], target, target.ndim(), target.length(0), sets ? target.length(1) : 1);
+    call.input = &views[0];
+    (sets ? call.label_sets : call.labels) = &views[1];
+    call.compute = input.dtype;
+    return true;
   }
-  set_view(views[0], input, 2, input.array->dimensions[0], input.array->dimensions[1]);
-  set_view(views[1], target, 1, target.array->dimensions[0], 1);
-  return true;
-}
 
-/// multi_margin_loss(input, target, p, margin, reduction)
+  [[nodiscard]] PyObject* answered(Reduction reduction, const PlainOptions& options) {
+    const PlainOperands operands{arrays, 1, 1, arrays[0].array->dimensions};
+    if (!spread(options.sample_weight, operands, false, 1, views[2], call.sample_weight) ||
+        !spread(options.mask, operands, false, 1, views[3], call.mask)) {
+      return decline();
+    }
+    return answer<RowGradients>(call, operands, reduction, options, views[0]);
+  }
+};
+
+/// multi_margin_loss(input, target, p, margin, reduction, axis, options)
 PyObject* multi_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  ArrayView views[2];
-  PlainArray input;
+  PlainRows rows;
+  PlainOptions options;
   Reduction reduction{};
-  if (nargs != 5 || !PyLong_CheckExact(args[2]) || !PyFloat_CheckExact(args[3]) || !read_reduction(args[4], reduction) ||
-      !read_rows(args, views, input)) {
+  if (nargs != 7 || !read_integer(args[2], rows.call.p) || (rows.call.p != 1 && rows.call.p != 2) ||
+      !PyFloat_CheckExact(args[3]) || !read_reduction(args[4], reduction) || !read_options(args[6], options) ||
+      !rows.read(args, false, args[5])) {
     return decline();
   }
-  RowCall call;
-  call.kind = RowKind::multi_margin;
-  call.p = PyLong_AsLongLong(args[2]);
-  if (call.p != 1 && call.p != 2) {
-    PyErr_Clear();
-    return decline();
-  }
-  call.margin = PyFloat_AS_DOUBLE(args[3]);
-  call.labels = &views[1];
-  return rows_plain(call, views[0], input, reduction);
+  rows.call.kind = RowKind::multi_margin;
+  rows.call.margin = PyFloat_AS_DOUBLE(args[3]);
+  return rows.answered(reduction, options);
 }
 
-/// multilabel_margin_loss(input, target, reduction)
+/// multilabel_margin_loss(input, target, reduction, axis, options)
 PyObject* multilabel_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  PlainArray input;
-  PlainArray target;
+  PlainRows rows;
+  PlainOptions options;
   Reduction reduction{};
-  if (nargs != 3 || !plain_array(args[0], input) || !plain_array(args[1], target) || !is_float(input) || is_float(target) ||
-      input.array->nd != 2 || !same_shape(input, target) || input.array->dimensions[1] == 0 ||
-      !read_reduction(args[2], reduction)) {
+  if (nargs != 5 || !read_reduction(args[2], reduction) || !read_options(args[4], options) || !rows.read(args, true, args[3])) {
     return decline();
   }
-  ArrayView views[2];
-  set_view(views[0], input, 2, input.array->dimensions[0], input.array->dimensions[1]);
-  set_view(views[1], target, 2, input.array->dimensions[0], input.array->dimensions[1]);
-  RowCall call;
-  call.kind = RowKind::multilabel_margin;
-  call.label_sets = &views[1];
-  return rows_plain(call, views[0], input, reduction);
+  rows.call.kind = RowKind::multilabel_margin;
+  return rows.answered(reduction, options);
 }
 
-PyObject* rowwise(RowKind kind, PyObject* const* args, PyObject* reduction_name, PyObject* ignore_index,
-                  double label_smoothing) {
-  ArrayView views[2];
-  PlainArray input;
+/// (input, target, ignore_index, reduction, ..., axis, options)
+PyObject* likelihood(RowKind kind, PyObject* const* args, Py_ssize_t nargs, double label_smoothing) {
+  PlainRows rows;
+  PlainOptions options;
   Reduction reduction{};
-  if (!PyLong_CheckExact(ignore_index) || !read_reduction(reduction_name, reduction) || !read_rows(args, views, input)) {
+  if (!read_integer(args[2], rows.call.ignore_index) || !read_reduction(args[3], reduction) ||
+      !read_options(args[nargs - 1], options) || !rows.read(args, false, args[nargs - 2])) {
     return decline();
   }
-  RowCall call;
-  call.kind = kind;
-  call.ignore_index = PyLong_AsLongLong(ignore_index);
-  if (call.ignore_index == -1 && PyErr_Occurred() != nullptr) {
-    PyErr_Clear();
-    return decline();
-  }
-  call.labels = &views[1];
-  call.label_smoothing = label_smoothing;
-  return rows_plain(call, views[0], input, reduction);
+  rows.call.kind = kind;
+  rows.call.label_smoothing = label_smoothing;
+  return rows.answered(reduction, options);
 }
 
-/// cross_entropy(input, target, ignore_index, reduction, label_smoothing)
+/// cross_entropy(input, target, ignore_index, reduction, label_smoothing, axis, options)
 PyObject* cross_entropy(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  if (nargs != 5 || !PyFloat_CheckExact(args[4])) {
+  if (nargs != 7 || !PyFloat_CheckExact(args[4])) {
     return decline();
   }
   const double label_smoothing = PyFloat_AS_DOUBLE(args[4]);
   if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
     return decline();
   }
-  return rowwise(RowKind::cross_entropy, args, args[3], args[2], label_smoothing);
+  return likelihood(RowKind::cross_entropy, args, nargs, label_smoothing);
 }
 
-/// nll_loss(input, target, ignore_index, reduction)
+/// nll_loss(input, target, ignore_index, reduction, axis, options)
 PyObject* nll_loss(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  return nargs == 4 ? rowwise(RowKind::nll, args, args[3], args[2], 0.0) : decline();
+  return nargs == 6 ? likelihood(RowKind::nll, args, nargs, 0.0) : decline();
 }
 
-/// A Python float or int.
-bool read_number(PyObject* object, double& number) {
-  if (PyFloat_CheckExact(object)) {
-    number = PyFloat_AS_DOUBLE(object);
-    return true;
-  }
-  if (!PyLong_CheckExact(object)) {
-    return false;
-  }
-  number = PyLong_AsDouble(object);
-  if (PyErr_Occurred() != nullptr) {
-    PyErr_Clear();
-    return false;
-  }
-  return true;
-}
+/// A call of vectors on its way: its arrays and their views.
+struct PlainVectors {
+  VectorCall call;
+  PlainArray arrays[3];
+  ArrayView views[3];
 
-/// Arrays of floats of one shape and dtype, seen as rows of features.
-bool read_vectors(PyObject* const* args, int count, VectorCall& call, ArrayView* views, PlainArray* arrays) {
-  for (int k = 0; k < count; ++k) {
-    if (!plain_array(args[k], arrays[k]) || !is_float(arrays[k]) || arrays[k].dtype != arrays[0].dtype ||
-        !same_shape(arrays[k], arrays[0])) {
+  /// Arrays of floats of one shape and dtype, seen as rows of the features on their last axis. False declines.
+  [[nodiscard]] bool read(PyObject* const* args, int count, PyObject* axis) {
+    for (int k = 0; k < count; ++k) {
+      if (!plain_array(args[k], arrays[k]) || !arrays[k].is_float() || arrays[k].dtype != arrays[0].dtype ||
+          !same_shape(arrays[k], arrays[0])) {
+        return false;
+      }
+    }
+    const int ndim = arrays[0].ndim();
+    const std::int64_t features = ndim > 0 ? arrays[0].length(ndim - 1) : 0;
+    if (features == 0 || !is_last_axis(axis, ndim)) {
       return false;
     }
+    for (int k = 0; k < count; ++k) {
+      set_view(views[k], arrays[k], 2, arrays[0].size() / features, features);
+      call.operands[k] = &views[k];
+    }
+    call.compute = arrays[0].dtype;
+    return true;
   }
-  const std::int64_t features = arrays[0].array->nd > 0 ? arrays[0].array->dimensions[arrays[0].array->nd - 1] : 0;
-  if (features == 0) {
-    return false;
-  }
-  for (int k = 0; k < count; ++k) {
-    set_view(views[k], arrays[k], 2, arrays[0].size() / features, features);
-    call.operands[k] = &views[k];
-  }
-  call.compute = arrays[0].dtype;
-  return true;
-}
 
-PyObject* vectors_plain(VectorCall& call, const PlainArray& first, Reduction reduction) {
-  const std::int64_t size = first.size();
-  call.interrupt = size >= gil_worth ? signals() : Interrupt{};
-  Accumulator total;
-  return finish(run_plain(call, size, total), total, reduction, first.dtype);
-}
+  [[nodiscard]] PyObject* answered(int differentiable, Reduction reduction, const PlainOptions& options) {
+    if (options.sample_weight.array != nullptr || options.mask.array != nullptr) {
+      return decline();
+    }
+    const PlainOperands operands{arrays, differentiable, arrays[0].ndim() - 1, arrays[0].array->dimensions};
+    return answer<VectorGradients>(call, operands, reduction, options, views[0]);
+  }
+};
 
-/// cosine_embedding_loss(input1, input2, target, margin, reduction)
+/// cosine_embedding_loss(input1, input2, target, margin, reduction, axis, options)
 PyObject* cosine_embedding(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  VectorCall call;
-  ArrayView views[3];
-  PlainArray arrays[2];
-  PlainArray target;
+  PlainVectors vectors;
+  PlainOptions options;
   Reduction reduction{};
-  if (nargs != 5 || !read_number(args[3], call.margin) || !read_reduction(args[4], reduction) ||
-      !read_vectors(args, 2, call, views, arrays) || !plain_array(args[2], target) || arrays[0].array->nd != 2 ||
-      target.array->nd != 1 || target.array->dimensions[0] != arrays[0].array->dimensions[0]) {
+  if (nargs != 7 || !read_number(args[3], vectors.call.margin) || !read_reduction(args[4], reduction) ||
+      !read_options(args[6], options) || !vectors.read(args, 2, args[5])) {
     return decline();
   }
-  set_view(views[2], target, 1, target.array->dimensions[0], 1);
-  call.kind = VectorKind::cosine_embedding;
-  call.family = DistanceFamily::cosine;
-  call.label = &views[2];
-  return vectors_plain(call, arrays[0], reduction);
+  PlainArray& target = vectors.arrays[2];
+  if (!plain_array(args[2], target) || target.dtype == DType::boolean || vectors.arrays[0].ndim() != 2 || target.ndim() != 1 ||
+      target.length(0) != vectors.arrays[0].length(0)) {
+    return decline();
+  }
+  set_view(vectors.views[2], target, 1, target.length(0), 1);
+  vectors.call.kind = VectorKind::cosine_embedding;
+  vectors.call.family = DistanceFamily::cosine;
+  vectors.call.label = &vectors.views[2];
+  return vectors.answered(2, reduction, options);
 }
 
-/// triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
+/// triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction, axis, options)
 PyObject* triplet_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  VectorCall call;
-  ArrayView views[3];
-  PlainArray arrays[3];
+  PlainVectors vectors;
+  PlainOptions options;
   Reduction reduction{};
-  if (nargs != 8 || !read_number(args[3], call.margin) || !(call.margin > 0) || !read_number(args[4], call.p) ||
+  VectorCall& call = vectors.call;
+  if (nargs != 10 || !read_number(args[3], call.margin) || !(call.margin > 0) || !read_number(args[4], call.p) ||
       !read_number(args[5], call.eps) || !PyBool_Check(args[6]) || !read_reduction(args[7], reduction) ||
-      !read_vectors(args, 3, call, views, arrays)) {
+      !read_options(args[9], options) || !vectors.read(args, 3, args[8])) {
     return decline();
   }
   call.kind = VectorKind::triplet;
   call.swap = args[6] == Py_True;
-  return vectors_plain(call, arrays[0], reduction);
+  return vectors.answered(3, reduction, options);
+}
+
+/// A call of CTC, in the words of the other calls.
+struct PlainSequences : SequenceCall {};
+
+struct PlainSequenceGradients {
+  double scale = 1;
+  Output input;
+  Output curvature;  // there is none
+  Output value;
+};
+
+Accumulator accumulate(const PlainSequences& call) { return run(call, Output(), nullptr); }
+
+Accumulator map(const PlainSequences& call, const Output& losses) { return run(call, losses, nullptr); }
+
+Accumulator gradients(const PlainSequences& call, const PlainSequenceGradients& wanted) {
+  const SequenceGradients gradients{.scale = wanted.scale, .upstream = {}, .log_probs = wanted.input};
+  return run(call, wanted.value, &gradients);
+}
+
+double gradient_scale(const PlainSequences& call, Reduction reduction) {
+  return reduction == Reduction::mean ? 1.0 / static_cast<double>(call.log_probs->shape[1]) : 1.0;
+}
+
+/// An element of an array of indices.
+std::int64_t index_at(const PlainArray& array, std::size_t i) {
+  switch (array.dtype) {
+    case DType::uint8:
+      return reinterpret_cast<const std::uint8_t*>(array.array->data)[i];
+    case DType::int32:
+      return reinterpret_cast<const std::int32_t*>(array.array->data)[i];
+    default:
+      return reinterpret_cast<const std::int64_t*>(array.array->data)[i];
+  }
+}
+
+/// One length in [0, largest] for each sample, in an array of integers, a list or a tuple. False declines.
+bool read_lengths(PyObject* object, std::int64_t largest, std::vector<std::int64_t>& lengths) {
+  PlainArray array;
+  const bool listed = PyTuple_CheckExact(object) || PyList_CheckExact(object);
+  const auto count = static_cast<Py_ssize_t>(lengths.size());
+  if (listed ? PySequence_Fast_GET_SIZE(object) != count
+             : !plain_array(object, array) || !array.is_index() || array.ndim() != 1 || array.length(0) != count) {
+    return false;
+  }
+  for (std::size_t n = 0; n < lengths.size(); ++n) {
+    if (!listed) {
+      lengths[n] = index_at(array, n);
+    } else if (!read_integer(PySequence_Fast_ITEMS(object)[n], lengths[n])) {
+      return false;
+    }
+    if (lengths[n] < 0 || lengths[n] > largest) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity, options)
+PyObject* ctc(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
+  PlainArray arrays[2];
+  const PlainArray& x = arrays[0];
+  const PlainArray& labels = arrays[1];
+  PlainOptions options;
+  Reduction reduction{};
+  PlainSequences call;
+  if (nargs != 8 || !plain_array(args[0], arrays[0]) || !x.is_float() || x.ndim() != 3 || x.size() == 0 ||
+      !plain_array(args[1], arrays[1]) || !labels.is_index() || labels.ndim() < 1 || labels.ndim() > 2 ||
+      !read_integer(args[4], call.loss.blank) || call.loss.blank < 0 || call.loss.blank >= x.length(2) ||
+      !read_reduction(args[5], reduction) || !PyBool_Check(args[6]) || !read_options(args[7], options) ||
+      options.sample_weight.array != nullptr || options.mask.array != nullptr || options.derivatives == Derivatives::both) {
+    return decline();
+  }
+  const auto samples = static_cast<std::size_t>(x.length(1));
+  const bool rows = labels.ndim() == 2;
+  std::vector<std::int64_t> input_lengths(samples);
+  std::vector<std::int64_t> target_lengths(samples);
+  if ((rows && labels.length(0) != x.length(1)) || !read_lengths(args[2], x.length(0), input_lengths) ||
+      !read_lengths(args[3], labels.length(rows ? 1 : 0), target_lengths) ||
+      (!rows && std::accumulate(target_lengths.begin(), target_lengths.end(), std::int64_t{0}) != labels.length(0))) {
+    return decline();
+  }
+  ArrayView views[2];
+  set_view(views[0], x);
+  set_view(views[1], labels);
+  call.loss.zero_infinity = args[6] == Py_True;
+  call.log_probs = &views[0];
+  call.target = {views[1], input_lengths, target_lengths};
+  call.by_length = reduction == Reduction::mean;
+  const PlainOperands operands{arrays, 1, 1, x.array->dimensions + 1};
+  return answer<PlainSequenceGradients>(call, operands, reduction, options, views[0]);
 }
 
 template <std::size_t... I>
-std::array<PyMethodDef, sizeof...(I) + 7> methods_of(std::index_sequence<I...> /*losses*/) {
+std::array<PyMethodDef, sizeof...(I) + 8> methods_of(std::index_sequence<I...> /*losses*/) {
   const auto entry = [](const char* name, auto function) {
     return PyMethodDef{name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)), METH_FASTCALL,
                        "A plain call, or None: see the Python function of this name."};
@@ -389,16 +359,15 @@ std::array<PyMethodDef, sizeof...(I) + 7> methods_of(std::index_sequence<I...> /
   return {{entry(registered[I].name, elementwise<I>)..., entry(CrossEntropyLoss::name, cross_entropy),
            entry(NLLLoss::name, nll_loss), entry(MultiMarginLoss::name, multi_margin),
            entry(MultiLabelMarginLoss::name, multilabel_margin), entry(CosineEmbeddingLoss::name, cosine_embedding),
-           entry(TripletMarginLoss::name, triplet_margin), PyMethodDef{nullptr, nullptr, 0, nullptr}}};
+           entry(TripletMarginLoss::name, triplet_margin), entry(CTCLoss::name, ctc),
+           PyMethodDef{nullptr, nullptr, 0, nullptr}}};
 }
 
 }  // namespace
 
 void bind_plain(py::module_& m) {
-  static std::array<PyMethodDef, registered.size() + 7> methods = methods_of(std::make_index_sequence<registered.size()>{});
-  const py::module_ numpy = py::module_::import("numpy");
-  float32_type = py::object(numpy.attr("float32")).release().ptr();
-  float64_type = py::object(numpy.attr("float64")).release().ptr();
+  static std::array<PyMethodDef, registered.size() + 8> methods = methods_of(std::make_index_sequence<registered.size()>{});
+  bind_plain_call(m);
   if (PyModule_AddFunctions(m.ptr(), methods.data()) != 0) {
     throw py::error_already_set();
   }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ndloss import _core
+
 if TYPE_CHECKING:
     from typing import Protocol
 
@@ -46,6 +48,10 @@ class GradHess:
 
     def __call__(self, problem: Problem) -> Any:
         return problem.grad_hess(self.argnums, self.out)
+
+
+# Where a call is plain, the core answers these itself.
+_core.answer_requests(ValueAndGrad, GradHess)
 
 
 class Feed:

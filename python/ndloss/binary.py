@@ -88,8 +88,8 @@ def binary_cross_entropy(
     **options: Any,
 ) -> Any:
     """Binary cross entropy of probabilities. See `BCELoss`."""
-    if weight is None and size_average is None and reduce is None and ignore_index is None and not options:
-        plain = _core.binary_cross_entropy(input, target, reduction)
+    if weight is None and size_average is None and reduce is None and ignore_index is None:
+        plain = _core.binary_cross_entropy(input, target, reduction, options)
         if plain is not None:
             return plain
     function = "binary_cross_entropy"
@@ -261,8 +261,8 @@ def binary_cross_entropy_with_logits(
 ) -> Any:
     """Binary cross entropy of logits. See `BCEWithLogitsLoss`."""
     usual = weight is None and pos_weight is None and size_average is None and reduce is None and ignore_index is None
-    if usual and not options:
-        plain = _core.binary_cross_entropy_with_logits(input, target, reduction)
+    if usual:
+        plain = _core.binary_cross_entropy_with_logits(input, target, reduction, options)
         if plain is not None:
             return plain
     function = "binary_cross_entropy_with_logits"

@@ -88,8 +88,8 @@ def kl_div(
     legacy = size_average is not None or reduce is not None
     if reduction == "mean" and not legacy:
         _check.warn(MEAN_OF_DIVERGENCES, UserWarning)
-    if not legacy and not options:
-        plain = (_core.kl_div_log_target if log_target else _core.kl_div)(input, target, reduction)
+    if not legacy:
+        plain = (_core.kl_div_log_target if log_target else _core.kl_div)(input, target, reduction, options)
         if plain is not None:
             return plain
     function = "kl_div"

@@ -88,8 +88,8 @@ def cosine_embedding_loss(
     **options: Any,
 ) -> Any:
     """Cosine embedding loss. See `CosineEmbeddingLoss`."""
-    if size_average is None and reduce is None and axis is None and not options:
-        plain = _core.cosine_embedding_loss(input1, input2, target, margin, reduction)
+    if size_average is None and reduce is None:
+        plain = _core.cosine_embedding_loss(input1, input2, target, margin, reduction, axis, options)
         if plain is not None:
             return plain
     function = "cosine_embedding_loss"

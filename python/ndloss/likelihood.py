@@ -102,8 +102,8 @@ def poisson_nll_loss(
     function = "poisson_nll_loss"
     shift = _check.number(function, "eps", eps)
     core = POISSON_CORES[bool(log_input), bool(full)]
-    if size_average is None and reduce is None and not options:
-        plain = getattr(_core, core)(input, target, reduction, shift)
+    if size_average is None and reduce is None:
+        plain = getattr(_core, core)(input, target, reduction, shift, options)
         if plain is not None:
             return plain
     settings, request = loss_options(function, options)
@@ -254,10 +254,9 @@ def gaussian_nll_loss(
     """Negative log-likelihood of a normal distribution with a predicted variance. See `GaussianNLLLoss`."""
     function = "gaussian_nll_loss"
     parameters = [1.0 if full else 0.0, _check.number(function, "eps", eps)]
-    if not options:
-        plain = _core.gaussian_nll_loss(input, target, var, reduction, *parameters)
-        if plain is not None:
-            return plain
+    plain = _core.gaussian_nll_loss(input, target, var, reduction, *parameters, options)
+    if plain is not None:
+        return plain
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, reduction, elementwise_mean=False)
     x = _array.as_array(function, "input", input)

@@ -98,8 +98,8 @@ def multi_margin_loss(
     **options: Any,
 ) -> Any:
     """Multi-class margin loss of class scores. See `MultiMarginLoss`."""
-    if weight is None and size_average is None and reduce is None and axis is None and not options:
-        plain = _core.multi_margin_loss(input, target, p, margin, reduction)
+    if weight is None and size_average is None and reduce is None:
+        plain = _core.multi_margin_loss(input, target, p, margin, reduction, axis, options)
         if plain is not None:
             return plain
     function = "multi_margin_loss"
@@ -266,8 +266,8 @@ def multilabel_margin_loss(
     **options: Any,
 ) -> Any:
     """Multi-label margin loss of class scores. See `MultiLabelMarginLoss`."""
-    if size_average is None and reduce is None and axis is None and not options:
-        plain = _core.multilabel_margin_loss(input, target, reduction)
+    if size_average is None and reduce is None:
+        plain = _core.multilabel_margin_loss(input, target, reduction, axis, options)
         if plain is not None:
             return plain
     function = "multilabel_margin_loss"

@@ -82,8 +82,8 @@ def margin_ranking_loss(
     """Hinge loss of the order of two scores. See `MarginRankingLoss`."""
     function = "margin_ranking_loss"
     wanted = _check.number(function, "margin", margin)
-    if size_average is None and reduce is None and not options:
-        plain = _core.margin_ranking_loss(input1, input2, target, reduction, wanted)
+    if size_average is None and reduce is None:
+        plain = _core.margin_ranking_loss(input1, input2, target, reduction, wanted, options)
         if plain is not None:
             return plain
     settings, request = loss_options(function, options)
@@ -233,8 +233,8 @@ def hinge_embedding_loss(
     """Hinge loss of distances within pairs. See `HingeEmbeddingLoss`."""
     function = "hinge_embedding_loss"
     wanted = _check.number(function, "margin", margin)
-    if size_average is None and reduce is None and ignore_index is None and not options:
-        plain = _core.hinge_embedding_loss(input, target, reduction, wanted)
+    if size_average is None and reduce is None and ignore_index is None:
+        plain = _core.hinge_embedding_loss(input, target, reduction, wanted, options)
         if plain is not None:
             return plain
     settings, request = loss_options(function, options)

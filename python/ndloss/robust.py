@@ -80,8 +80,8 @@ def smooth_l1_loss(
 ) -> Any:
     """Absolute error with a rounded tip. See `SmoothL1Loss`."""
     width = _check.at_least_zero("smooth_l1_loss", "beta", beta)
-    if size_average is None and reduce is None and not options:
-        plain = _core.smooth_l1_loss(input, target, reduction, width)
+    if size_average is None and reduce is None:
+        plain = _core.smooth_l1_loss(input, target, reduction, width, options)
         if plain is not None:
             return plain
     reduction = _check.legacy_reduction(size_average, reduce, reduction)
@@ -199,8 +199,8 @@ def huber_loss(
 ) -> Any:
     """Squared error near the target, absolute error far from it. See `HuberLoss`."""
     width = _check.above_zero("huber_loss", "delta", delta)
-    if weight is None and not options:
-        plain = _core.huber_loss(input, target, reduction, width)
+    if weight is None:
+        plain = _core.huber_loss(input, target, reduction, width, options)
         if plain is not None:
             return plain
     return regress("huber_loss", input, target, reduction, options, parameters=(width,), weight=weight)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from ndloss import _array, _check, _check_targets, _options
+from ndloss import _array, _check, _check_targets, _core, _options
 from ndloss._doc import documented
 from ndloss._loss import Loss, differentiable
 from ndloss._options import loss_options
@@ -86,6 +86,9 @@ def ctc_loss(
     **options: Any,
 ) -> Any:
     """Connectionist temporal classification of log-probabilities with label sequences. See `CTCLoss`."""
+    plain = _core.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity, options)
+    if plain is not None:
+        return plain
     function = "ctc_loss"
     settings, request = loss_options(function, options)
     reduction = _check.reduction(function, reduction)

@@ -160,8 +160,8 @@ def triplet_margin_loss(
     **options: Any,
 ) -> Any:
     """Triplet margin loss. See `TripletMarginLoss`."""
-    if size_average is None and reduce is None and axis is None and not options:
-        plain = _core.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
+    if size_average is None and reduce is None:
+        plain = _core.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction, axis, options)
         if plain is not None:
             return plain
     function = "triplet_margin_loss"

@@ -1,0 +1,160 @@
+"""Calls that the extension answers itself say what checked calls say: the same bits, the same errors."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ndloss as nl
+import ndloss.functional as F
+from calls import batch, bits, drawn, quiet
+from cases import CASES, LOSSES, LossCase
+from ndloss import _options
+
+# An option that is the default and that no plain call reads: the call is checked.
+CHECKED = {"empty": "nan"}
+REDUCTIONS = ("mean", "sum", "none")
+PLAIN = [case for case in LOSSES if case.batch is not None]
+# Those of them that are always checked.
+ALWAYS_CHECKED = ("triplet_margin_with_distance_loss",)
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """What a call returns, by its bits and types, or what it raises."""
+    try:
+        with quiet():
+            found = call()
+    except (TypeError, ValueError, IndexError) as error:
+        return type(error), str(error)
+    return described(found)
+
+
+def described(found: Any) -> Any:
+    return tuple(map(described, found)) if isinstance(found, tuple) else (type(found), bits(found))
+
+
+def asked(case: LossCase, **options: Any) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
+    """Everything a call can be asked for."""
+    function = getattr(F, case.name)
+    yield "value", function, options
+    for argnums in range(len(case.operands) + 1):
+        yield f"value_and_grad {argnums}", nl.value_and_grad(function, argnums), options
+        if "return_divisor" not in options:
+            yield f"grad_hess {argnums}", nl.grad_hess(function, argnums), options
+
+
+def options_for(shape: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    rng = np.random.default_rng(5)
+    mask = rng.random(shape) < 0.7
+    yield {}
+    yield {"num_threads": 2, "mask": None, "broadcast": True, "validate": True, "return_divisor": False}
+    yield {"mask": mask}
+    yield {"sample_weight": rng.random(shape).astype(np.float32)}
+    yield {"sample_weight": rng.integers(0, 3, shape), "mask": mask}
+    yield {"mask": np.zeros(shape, bool)}
+    yield {"mask": mask.astype(np.int64)}
+    yield {"mask": mask[..., None]}
+    yield {"num_threads": 0}
+    yield {"surprise": 1}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_plain_call_says_what_a_checked_one_says(case: LossCase, dtype: str) -> None:
+    if not case.is_loss:
+        pytest.skip("activations have no plain calls")
+    for sample, _ in drawn(case.name, dtype)[:60]:
+        for what, function, options in asked(case):
+            kwargs = {**sample.kwargs, **options}
+            plain = outcome(functools.partial(function, *sample.args, **kwargs))
+            assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED)), (what, sample)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", PLAIN, ids=str)
+def test_options_change_a_plain_call_as_they_change_a_checked_one(case: LossCase, reduction: str) -> None:
+    sample, _ = batch(case.name, "float32", reduction, 9)
+    with quiet():
+        shape = getattr(F, case.name)(*sample.args, **{**sample.kwargs, "reduction": "none"}).shape
+    for given in options_for(shape):
+        for what, function, options in asked(case, **given):
+            kwargs = {**sample.kwargs, **options}
+            plain = outcome(functools.partial(function, *sample.args, **kwargs))
+            assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED)), (what, given)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", PLAIN, ids=str)
+def test_results_go_to_out(case: LossCase, reduction: str) -> None:
+    """Also where it is one that a plain call leaves to the checks."""
+    sample, _ = batch(case.name, "float32", reduction, 9)
+    function = functools.partial(getattr(F, case.name), **sample.kwargs)
+    both = functools.partial(nl.value_and_grad(getattr(F, case.name)), **sample.kwargs)
+    with quiet():
+        value, grad = both(*sample.args)
+        for call, wanted in ((function, value), (both, grad)):
+            if np.ndim(wanted) == 0:
+                continue
+            outs = [np.empty(wanted.shape, np.float32), np.empty(wanted.shape, np.float64), np.empty(wanted.shape, ">f4")]
+            outs += [np.empty((*wanted.shape, 2), np.float32)[..., 0], np.array(sample.args[0])]
+            for out in outs:
+                if out.shape != wanted.shape:
+                    continue
+                got = call(*sample.args, out=out)
+                assert (got[1] if call is both else got) is out
+                assert bits(out.astype(np.float32)) == bits(wanted)
+            for wrong in (np.empty((*wanted.shape, 1), np.float32), np.empty(wanted.shape, np.int64), [1.0]):
+                with pytest.raises((TypeError, ValueError), match="out must"):
+                    call(*sample.args, out=wrong)
+            frozen = np.empty(wanted.shape, np.float32)
+            frozen.flags.writeable = False
+            with pytest.raises(ValueError, match="read-only"):
+                call(*sample.args, out=frozen)
+            first = np.array(sample.args[0])
+            if first.shape == wanted.shape:
+                got = call(first, *sample.args[1:], out=first)
+                assert bits(first) == bits(wanted)
+                wide = np.empty(wanted.size + 1, np.float32)
+                moved, beside = wide[:-1].reshape(wanted.shape), wide[1:].reshape(wanted.shape)
+                moved[...] = sample.args[0]
+                call(moved, *sample.args[1:], out=beside)
+                assert bits(beside) == bits(wanted)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", [case for case in PLAIN if case.name not in ALWAYS_CHECKED], ids=str)
+def test_usual_calls_are_plain(case: LossCase, reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample, _ = batch(case.name, "float32", reduction, 9)
+
+    def checked(*_: Any, **__: Any) -> None:
+        raise AssertionError("this call was checked")
+
+    function = functools.partial(getattr(F, case.name), reduction=reduction)
+    both = functools.partial(nl.value_and_grad(getattr(F, case.name)), reduction=reduction)
+    if not plain_arrays(sample.args):
+        pytest.skip("its sample has other arrays than plain calls take")
+    with quiet():
+        value, grad = both(*sample.args)
+        monkeypatch.setattr(_options, "Settings", checked)
+        assert bits(function(*sample.args)) == bits(value)
+        assert bits(function(*sample.args, num_threads=1)) == bits(value)
+        assert bits(both(*sample.args, out=np.empty_like(grad))[1]) == bits(grad)
+
+
+def plain_arrays(args: tuple[Any, ...]) -> bool:
+    return all(isinstance(a, np.ndarray) and a.dtype.itemsize >= 4 and a.flags.c_contiguous for a in args)
+
+
+@pytest.mark.parametrize("axis", [-3, -2, -1, 0, 1, 2, None, True, 1.0, "1"])
+@pytest.mark.parametrize("case", [case for case in PLAIN if "axis" in inspect.signature(getattr(F, case.name)).parameters], ids=str)
+def test_an_axis_is_that_of_a_checked_call(case: LossCase, axis: Any) -> None:
+    sample, _ = batch(case.name, "float32", "mean", 9)
+    for _, function, options in asked(case, axis=axis):
+        kwargs = {**sample.kwargs, **options}
+        plain = outcome(functools.partial(function, *sample.args, **kwargs))
+        assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED))
