@@ -27,9 +27,9 @@ class BroadcastWarning(UserWarning):
 
 def warn(message: str, category: type[Warning]) -> None:
     """Warns at the caller's line: the first frame outside this package."""
-    level = 1
-    frame = sys._getframe(0)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "ndloss":
+    level = 3
+    frame = sys._getframe(1).f_back
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)
