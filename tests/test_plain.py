@@ -158,3 +158,18 @@ def test_an_axis_is_that_of_a_checked_call(case: LossCase, axis: Any) -> None:
         kwargs = {**sample.kwargs, **options}
         plain = outcome(functools.partial(function, *sample.args, **kwargs))
         assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED))
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_class_weights_are_those_of_a_checked_call(name: str, reduction: str) -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.standard_normal((30, 7)).astype(np.float32), rng.integers(0, 7, 30)
+    drawn_weights = rng.random(7)
+    for dtype in ("float16", "float32", "float64", "uint8", "int32", "int64", "bool"):
+        for weight in (drawn_weights.astype(dtype), np.zeros(7, dtype), np.ones(6, dtype), np.ones((7, 1), dtype)):
+            for ignore_index in (-100, 3):
+                given = {"weight": weight, "ignore_index": ignore_index, "reduction": reduction}
+                for what, call in (("value", getattr(F, name)), ("gradient", nl.value_and_grad(getattr(F, name)))):
+                    plain = outcome(functools.partial(call, x, y, **given))
+                    assert plain == outcome(functools.partial(call, x, y, **given, **CHECKED)), (what, given)

@@ -154,35 +154,78 @@ PyObject* multilabel_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_
   return rows.answered(reduction, options);
 }
 
-/// (input, target, ignore_index, reduction, ..., axis, options)
+/// An element of an array of indices.
+std::int64_t index_at(const PlainArray& array, std::size_t i) {
+  switch (array.dtype) {
+    case DType::uint8:
+      return reinterpret_cast<const std::uint8_t*>(array.array->data)[i];
+    case DType::int32:
+      return reinterpret_cast<const std::int32_t*>(array.array->data)[i];
+    default:
+      return reinterpret_cast<const std::int64_t*>(array.array->data)[i];
+  }
+}
+
+/// An element of an array.
+double number_at(const PlainArray& array, std::size_t i) {
+  switch (array.dtype) {
+    case DType::float32:
+      return static_cast<double>(reinterpret_cast<const float*>(array.array->data)[i]);
+    case DType::float64:
+      return reinterpret_cast<const double*>(array.array->data)[i];
+    default:
+      return static_cast<double>(index_at(array, i));
+  }
+}
+
+/// None, or one weight for each class. False declines.
+bool read_weights(PyObject* object, std::int64_t classes, std::vector<double>& weights) {
+  PlainArray array;
+  if (object == Py_None) {
+    return true;
+  }
+  if (!plain_array(object, array) || array.dtype == DType::boolean || array.ndim() != 1 || array.length(0) != classes) {
+    return false;
+  }
+  weights.resize(static_cast<std::size_t>(classes));
+  for (std::size_t c = 0; c < weights.size(); ++c) {
+    weights[c] = number_at(array, c);
+  }
+  return true;
+}
+
+/// (input, target, weight, ignore_index, reduction, ..., axis, options)
 PyObject* likelihood(RowKind kind, PyObject* const* args, Py_ssize_t nargs, double label_smoothing) {
   PlainRows rows;
   PlainOptions options;
   Reduction reduction{};
-  if (!read_integer(args[2], rows.call.ignore_index) || !read_reduction(args[3], reduction) ||
-      !read_options(args[nargs - 1], options) || !rows.read(args, false, args[nargs - 2])) {
+  std::vector<double> weights;
+  if (!read_integer(args[3], rows.call.ignore_index) || !read_reduction(args[4], reduction) ||
+      !read_options(args[nargs - 1], options) || !rows.read(args, false, args[nargs - 2]) ||
+      !read_weights(args[2], rows.arrays[0].length(1), weights)) {
     return decline();
   }
   rows.call.kind = kind;
+  rows.call.weight = weights;
   rows.call.label_smoothing = label_smoothing;
   return rows.answered(reduction, options);
 }
 
-/// cross_entropy(input, target, ignore_index, reduction, label_smoothing, axis, options)
+/// cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing, axis, options)
 PyObject* cross_entropy(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  if (nargs != 7 || !PyFloat_CheckExact(args[4])) {
+  if (nargs != 8 || !PyFloat_CheckExact(args[5])) {
     return decline();
   }
-  const double label_smoothing = PyFloat_AS_DOUBLE(args[4]);
+  const double label_smoothing = PyFloat_AS_DOUBLE(args[5]);
   if (!(label_smoothing >= 0 && label_smoothing <= 1)) {
     return decline();
   }
   return likelihood(RowKind::cross_entropy, args, nargs, label_smoothing);
 }
 
-/// nll_loss(input, target, ignore_index, reduction, axis, options)
+/// nll_loss(input, target, weight, ignore_index, reduction, axis, options)
 PyObject* nll_loss(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  return nargs == 6 ? likelihood(RowKind::nll, args, nargs, 0.0) : decline();
+  return nargs == 7 ? likelihood(RowKind::nll, args, nargs, 0.0) : decline();
 }
 
 /// A call of vectors on its way: its arrays and their views.
@@ -279,18 +322,6 @@ Accumulator gradients(const PlainSequences& call, const PlainSequenceGradients& 
 
 double gradient_scale(const PlainSequences& call, Reduction reduction) {
   return reduction == Reduction::mean ? 1.0 / static_cast<double>(call.log_probs->shape[1]) : 1.0;
-}
-
-/// An element of an array of indices.
-std::int64_t index_at(const PlainArray& array, std::size_t i) {
-  switch (array.dtype) {
-    case DType::uint8:
-      return reinterpret_cast<const std::uint8_t*>(array.array->data)[i];
-    case DType::int32:
-      return reinterpret_cast<const std::int32_t*>(array.array->data)[i];
-    default:
-      return reinterpret_cast<const std::int64_t*>(array.array->data)[i];
-  }
 }
 
 /// One length in [0, largest] for each sample, in an array of integers, a list or a tuple. False declines.

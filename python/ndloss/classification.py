@@ -98,8 +98,8 @@ def cross_entropy(
     **options: Any,
 ) -> Any:
     """Cross entropy of logits with class indices or class probabilities. See `CrossEntropyLoss`."""
-    if weight is None and size_average is None and reduce is None:
-        plain = _core.cross_entropy(input, target, ignore_index, reduction, label_smoothing, axis, options)
+    if size_average is None and reduce is None:
+        plain = _core.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing, axis, options)
         if plain is not None:
             return plain
     function = "cross_entropy"
@@ -312,8 +312,8 @@ def nll_loss(
     **options: Any,
 ) -> Any:
     """Negative log likelihood of log-probabilities. See `NLLLoss`."""
-    if weight is None and size_average is None and reduce is None:
-        plain = _core.nll_loss(input, target, ignore_index, reduction, axis, options)
+    if size_average is None and reduce is None:
+        plain = _core.nll_loss(input, target, weight, ignore_index, reduction, axis, options)
         if plain is not None:
             return plain
     function = "nll_loss"
