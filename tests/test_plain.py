@@ -42,7 +42,8 @@ def asked(case: LossCase, **options: Any) -> Iterator[tuple[str, Callable[..., A
     """Everything a call can be asked for."""
     function = getattr(F, case.name)
     yield "value", function, options
-    for argnums in range(len(case.operands) + 1):
+    several = [(0,), tuple(range(len(case.operands))), (1, 0), (0, 0), (), ("input",), (0, True)]
+    for argnums in (*range(-1, len(case.operands) + 1), *several, False, 2**70):
         yield f"value_and_grad {argnums}", nl.value_and_grad(function, argnums), options
         if "return_divisor" not in options:
             yield f"grad_hess {argnums}", nl.grad_hess(function, argnums), options

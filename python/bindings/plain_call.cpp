@@ -37,7 +37,33 @@ bool is_none(PyObject* object, const char* name) {
   return value == Py_None;
 }
 
-/// A request for derivatives by one argument, named by its number, without anything that multiplies them.
+/// A number of `argnums`; false for one that is there already.
+bool add_argument(PyObject* number, PlainOptions& options) {
+  int argument = 0;
+  if (options.count == max_operands || !read_int(number, 0, max_operands - 1, argument) ||
+      std::find(options.arguments, options.arguments + options.count, argument) != options.arguments + options.count) {
+    return false;
+  }
+  options.arguments[options.count++] = argument;
+  return true;
+}
+
+/// One number, or a tuple of them.
+bool add_arguments(PyObject* argnums, PlainOptions& options) {
+  options.several = PyTuple_CheckExact(argnums);
+  if (!options.several) {
+    return add_argument(argnums, options);
+  }
+  const Py_ssize_t count = PyTuple_GET_SIZE(argnums);
+  for (Py_ssize_t k = 0; k < count; ++k) {
+    if (!add_argument(PyTuple_GET_ITEM(argnums, k), options)) {
+      return false;
+    }
+  }
+  return count > 0;
+}
+
+/// A request for derivatives by arguments that are named by their numbers, without anything that multiplies them.
 bool read_request(PyObject* request, PlainOptions& options) {
   PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(request));
   const bool gradient = type == value_and_grad_type;
@@ -45,13 +71,13 @@ bool read_request(PyObject* request, PlainOptions& options) {
     return false;
   }
   options.derivatives = gradient ? Derivatives::gradient : Derivatives::both;
-  PyObject* argument = PyObject_GetAttrString(request, "argnums");
-  if (argument == nullptr) {
+  PyObject* argnums = PyObject_GetAttrString(request, "argnums");
+  if (argnums == nullptr) {
     PyErr_Clear();
     return false;
   }
-  const bool known = read_int(argument, 0, max_operands - 1, options.argument);
-  Py_DECREF(argument);
+  const bool known = add_arguments(argnums, options);
+  Py_DECREF(argnums);
   return known;
 }
 
@@ -264,6 +290,24 @@ PyObject* scalar(double value, DType dtype) {
   PyObject* result = PyObject_CallOneArg(dtype == DType::float64 ? float64_type : float32_type, number);
   Py_DECREF(number);
   return result;
+}
+
+PyObject* pair_of(PyObject* first, PyObject* second) {
+  PyObject* pair = first != nullptr && second != nullptr ? PyTuple_Pack(2, first, second) : nullptr;
+  Py_XDECREF(first);
+  Py_XDECREF(second);
+  return pair;
+}
+
+PyObject* released(Result* derivatives, const PlainOptions& options) {
+  if (!options.several) {
+    return derivatives[0].release();
+  }
+  PyObject* tuple = PyTuple_New(options.count);
+  for (int k = 0; tuple != nullptr && k < options.count; ++k) {
+    PyTuple_SET_ITEM(tuple, k, derivatives[k].release());
+  }
+  return tuple;
 }
 
 void bind_plain_call(py::module_& m) {

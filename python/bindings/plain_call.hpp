@@ -64,7 +64,9 @@ enum class Derivatives : std::uint8_t { none, gradient, both };
 /// What a call is asked for by its options, none of which changes what is valid.
 struct PlainOptions {
   Derivatives derivatives = Derivatives::none;
-  int argument = 0;  // that they are for
+  int arguments[max_operands] = {};  // that they are for
+  int count = 0;
+  bool several = false;  // they come in a tuple, even one alone
   int threads = 0;
   PyObject* out = nullptr;
   PlainArray sample_weight;  // without array: not given
@@ -157,12 +159,10 @@ bool run_plain(const Body& body, std::int64_t work) {
 [[nodiscard]] inline PyObject* declined() { return PyErr_Occurred() != nullptr ? nullptr : decline(); }
 
 /// A tuple of two new references, either of which may be null after an error.
-[[nodiscard]] inline PyObject* pair_of(PyObject* first, PyObject* second) {
-  PyObject* pair = first != nullptr && second != nullptr ? PyTuple_Pack(2, first, second) : nullptr;
-  Py_XDECREF(first);
-  Py_XDECREF(second);
-  return pair;
-}
+[[nodiscard]] PyObject* pair_of(PyObject* first, PyObject* second);
+
+/// The derivatives of a call, in a tuple where several are asked for.
+[[nodiscard]] PyObject* released(Result* derivatives, const PlainOptions& options);
 
 /// The value of a call.
 template <class Call>
@@ -188,27 +188,36 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
   return scalar(total.compute(reduction), first.dtype);
 }
 
-/// (value, gradient), or (gradient, second derivative).
+/// (value, gradients), or (gradients, second derivatives).
 template <class Gradients, class Call>
 PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options,
                             const ArrayView& layout) {
   const PlainArray& first = operands.first();
   const bool hessian = options.derivatives == Derivatives::both;
-  const auto* shape = first.array->dimensions;
-  Result grad;
-  Result other;  // the unreduced loss or the second derivative
   const bool unreduced = reduction == Reduction::none && !hessian;
-  if (options.argument >= operands.differentiable || first.ndim() == 0 || (hessian && options.out != nullptr) ||
-      (unreduced && operands.output_ndim == 0) || !grad.make(options.out, first.dtype, first.ndim(), shape, operands.arrays) ||
-      (unreduced && !other.make(nullptr, first.dtype, operands.output_ndim, operands.output_shape, operands.arrays)) ||
-      (hessian && !other.make(nullptr, first.dtype, first.ndim(), shape, operands.arrays))) {
-    return declined();
-  }
+  const auto* shape = first.array->dimensions;
+  Result grads[max_operands];
+  Result curvatures[max_operands];
+  Result losses;
   Gradients wanted;
-  if (!set_derivatives(wanted, options.argument, grad.output(), hessian ? other.output() : Output(), layout)) {
+  if (first.ndim() == 0 || (unreduced && operands.output_ndim == 0) ||
+      (options.out != nullptr && (hessian || options.several))) {
     return decline();
   }
-  wanted.value = unreduced ? other.output() : Output();
+  for (int k = 0; k < options.count; ++k) {
+    const int argument = options.arguments[k];
+    if (argument >= operands.differentiable || !grads[k].make(options.out, first.dtype, first.ndim(), shape, operands.arrays) ||
+        (hessian && !curvatures[k].make(nullptr, first.dtype, first.ndim(), shape, operands.arrays)) ||
+        !set_derivatives(wanted, argument, grads[k].output(), curvatures[k].output(), layout)) {
+      return declined();
+    }
+  }
+  if (unreduced) {
+    if (!losses.make(nullptr, first.dtype, operands.output_ndim, operands.output_shape, operands.arrays)) {
+      return declined();
+    }
+    wanted.value = losses.output();
+  }
   Accumulator total;
   const auto body = [&] {
     wanted.scale = gradient_scale(call, reduction == Reduction::mean ? Reduction::mean : Reduction::sum);
@@ -218,10 +227,11 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
   if (!run_plain(body, first.size())) {
     return declined();
   }
+  PyObject* derivatives = released(grads, options);
   if (hessian) {
-    return pair_of(grad.release(), other.release());
+    return pair_of(derivatives, released(curvatures, options));
   }
-  return pair_of(unreduced ? other.release() : scalar(total.compute(reduction), first.dtype), grad.release());
+  return pair_of(unreduced ? losses.release() : scalar(total.compute(reduction), first.dtype), derivatives);
 }
 
 /// What a call is asked for. `layout` is that of the gradients.
