@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +103,15 @@ def policy(function: str, given: Mapping[str, Any], extra: tuple[str, ...] = ())
     return {name: value for name, value in checked.items() if value is not None}
 
 
+@functools.cache
+def _usual(function: str) -> Settings:
+    return Settings(function)
+
+
 def loss_options(function: str, given: Mapping[str, Any], extra: tuple[str, ...] = ()) -> tuple[Settings, Request]:
     """The settings of a call, and what it is asked for. `extra` names options of this function alone."""
+    if not given or (len(given) == 1 and "_request" in given):
+        return _usual(function), given.get("_request", _request.value)
     checked: dict[str, Any] = {}
     for name, value in given.items():
         check = CHECKS.get(name)

@@ -24,22 +24,22 @@ class Record:
 
     _fields: Any = ()
     _names: Any = ()
-    _required: Any = ()
+    _required: Any = ()  # come first
 
     def __init_subclass__(cls) -> None:
         cls._fields = tuple(cls.__annotations__)
         cls._names = frozenset(cls._fields)
-        cls._required = frozenset(name for name in cls._fields if not hasattr(cls, name))
+        cls._required = tuple(name for name in cls._fields if not hasattr(cls, name))
 
     def __init__(self, *values: Any, **named: Any) -> None:
-        fields = self._fields
         state = self.__dict__
-        state.update(zip(fields, values, strict=False))
+        state.update(zip(self._fields, values))  # noqa: B905
         state.update(named)
-        complete = self._required <= state.keys()
-        known = len(state) == len(values) + len(named) and named.keys() <= self._names
+        complete = len(values) >= len(self._required) or all(name in state for name in self._required)
+        known = len(state) == len(values) + len(named) and (not named or named.keys() <= self._names)
         if not complete or not known:
-            raise TypeError(f"{type(self).__name__}({', '.join(fields)}) got {len(values)} values and {sorted(named)}")
+            fields = ", ".join(self._fields)
+            raise TypeError(f"{type(self).__name__}({fields}) got {len(values)} values and {sorted(named)}")
         self.__post_init__()
 
     def __post_init__(self) -> None:
@@ -47,15 +47,18 @@ class Record:
 
     def changed(self, **fields: Any) -> Self:
         """A record with other values in these fields."""
-        return type(self)(**{**{name: getattr(self, name) for name in self._fields}, **fields})
+        return type(self)(**{**dict(zip(self._fields, self._values(), strict=True)), **fields})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._fields)})"
 
     def __eq__(self, other: object) -> bool:
-        if type(self) is not type(other):
+        if not isinstance(other, type(self)):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self._fields)
+        return self._values() == other._values()
 
     def __hash__(self) -> int:
-        return hash(tuple(getattr(self, name) for name in self._fields))
+        return hash(tuple(self._values()))
+
+    def _values(self) -> list[Any]:
+        return [getattr(self, name) for name in self._fields]
