@@ -33,7 +33,7 @@ class Record:
 
     def __init__(self, *values: Any, **named: Any) -> None:
         state = self.__dict__
-        state.update(zip(self._fields, values))  # noqa: B905
+        state.update(zip(self._fields, values))  # noqa: B905  # what is too much is refused below
         state.update(named)
         complete = len(values) >= len(self._required) or all(name in state for name in self._required)
         known = len(state) == len(values) + len(named) and (not named or named.keys() <= self._names)
