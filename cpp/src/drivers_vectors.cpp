@@ -6,6 +6,7 @@
 #include "layout.hpp"
 #include "ndloss/vectors.hpp"
 #include "row_walk.hpp"
+#include "vector_rows.hpp"
 
 namespace ndloss {
 namespace {
@@ -16,7 +17,7 @@ constexpr std::int64_t tile_elements = 4096;
 constexpr std::int64_t most_block_rows = 1024;
 
 /// Nanoseconds of one thread per element of an operand, roughly: of sums, and of powers.
-constexpr double sum_cost = 1.0;
+constexpr double sum_cost = 0.4;
 constexpr double power_cost = 10.0;
 
 std::int64_t block_rows(std::int64_t features) {
@@ -82,13 +83,6 @@ const VectorKernels<T>& kernels_of(const VectorCall& call) {
   return table_of<T>().kernels[static_cast<int>(job_of(call))][static_cast<int>(distance_of(call))];
 }
 
-/// An array of rows of features, or of one number a row.
-struct RowOperand {
-  ArrayView rows;  // without the features
-  Strided array;
-  std::int64_t feature_stride = 0;  // in bytes
-};
-
 /// The sum of a block's losses in fixed lanes, compensated.
 void add_losses(Part& part, const double* losses, std::int64_t count) {
   constexpr std::int64_t chains = 8;
@@ -118,7 +112,9 @@ class VectorDriver {
         wanted_(gradients),
         value_(unreduced),
         vectors_(vectors_of(vector_call)),
-        features_(features_of(vector_call)) {
+        features_(features_of(vector_call)),
+        tile_rows_(tile_size(features_)),
+        room_(tile_rows_ * features_) {
     const ArrayView* views[arrays] = {};
     for (int k = 0; k < vectors_; ++k) {
       add(k, *call_.operands[k], true);
@@ -161,10 +157,9 @@ class VectorDriver {
                          [&](std::int64_t block, int thread, Part& part) {
                            const std::int64_t begin = call_.begin + block * each;
                            const std::int64_t end = std::min(begin + each, end_);
-                           double losses[most_block_rows];
-                           const std::int64_t step = tile_size(features_);
-                           for (std::int64_t row = begin; row < end; row += step) {
-                             const int count = static_cast<int>(std::min(step, end - row));
+                           double losses[most_block_rows + vector_tile_rows];  // a kernel writes a whole tile's
+                           for (std::int64_t row = begin; row < end; row += tile_rows_) {
+                             const int count = static_cast<int>(std::min(tile_rows_, end - row));
                              tile(row, count, losses + (row - begin), scratch.of<T>(thread));
                            }
                            add_losses(part, losses, end - begin);
@@ -189,120 +184,83 @@ class VectorDriver {
 
   /// A tile's numbers for every vector and gradient, and a line for writing.
   [[nodiscard]] std::int64_t scratch_numbers() const {
-    return (2 * vectors_) * tile_size(features_) * features_ + std::max<std::int64_t>(features_, vector_tile_rows);
+    return 2 * vectors_ * room_ + std::max<std::int64_t>(features_, vector_tile_rows);
   }
 
-  /// The bytes from an array's start to each of some rows.
-  void offsets(int k, std::int64_t row, int count, std::int64_t* at) const {
-    const Strided& array = operands_[k].array;
-    std::int64_t index[max_dims];
-    std::int64_t left = row;
-    std::int64_t offset = 0;
-    for (int d = layout_.ndim - 1; d >= 0; --d) {
-      index[d] = left % layout_.shape[d];
-      left /= layout_.shape[d];
-      offset += index[d] * array.strides[d];
-    }
-    for (int r = 0; r < count; ++r) {
-      at[r] = offset;
-      for (int d = layout_.ndim - 1; d >= 0; --d) {
-        offset += array.strides[d];
-        if (++index[d] < layout_.shape[d] || d == 0) {
-          break;
-        }
-        offset -= index[d] * array.strides[d];
-        index[d] = 0;
-      }
-    }
-  }
-
-  /// Whether rows stand evenly, aligned and in this machine's order, their features side by side: then their stride in
-  /// elements.
-  bool in_place(int k, const std::int64_t* at, int count, std::ptrdiff_t& stride) const {
-    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
-    const RowOperand& operand = operands_[k];
-    const bool side_by_side = features_ <= 1 || operand.feature_stride == size;
-    const auto address = reinterpret_cast<std::uintptr_t>(operand.array.data + at[0]);
-    if (operand.array.dtype != dtype_of<T>() || operand.array.swapped || !side_by_side || address % sizeof(T) != 0) {
-      return false;
-    }
-    const std::int64_t step = count > 1 ? at[1] - at[0] : 0;
-    for (int r = 1; r < count; ++r) {
-      if (at[r] - at[r - 1] != step) {
-        return false;
-      }
-    }
-    stride = step / size;
-    return step % size == 0;
+  [[nodiscard]] RowPlaces places(int k, std::int64_t row, int count) const {
+    return places_of(layout_, operands_[k].array, row, count);
   }
 
   void read_rows(int k, std::int64_t row, int count, double* to, double factor) const {
-    std::int64_t at[vector_tile_rows];
-    offsets(k, row, count, at);
+    const RowPlaces from = places(k, row, count);
     const Strided& array = operands_[k].array;
     const auto copy = active_pack<double>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+    if (from.even) {
+      copy(array.data + from.first, from.stride, count, to, 1);
+    } else {
+      for (int r = 0; r < count; ++r) {
+        copy(array.data + from.at(r), 0, 1, to + r, 1);
+      }
+    }
     for (int r = 0; r < count; ++r) {
-      copy(array.data + at[r], 0, 1, to + r, 1);
       to[r] *= factor;
     }
+    std::fill(to + count, to + vector_tile_rows, 0.0);
   }
 
   void tile(std::int64_t row, int count, double* losses, T* numbers) const {
     VectorTile<T> tile;
     tile.rows = count;
     tile.features = features_;
-    const std::int64_t room = tile_size(features_) * features_;
     for (int k = 0; k < vectors_; ++k) {
-      std::int64_t at[vector_tile_rows];
-      offsets(k, row, count, at);
+      const RowPlaces from = places(k, row, count);
       const Strided& array = operands_[k].array;
-      if (in_place(k, at, count, tile.stride[k])) {
-        tile.operand[k] = reinterpret_cast<const T*>(array.data + at[0]);
+      if (in_place<T>(operands_[k], from, features_, tile.stride[k])) {
+        tile.operand[k] = reinterpret_cast<const T*>(array.data + from.first);
         continue;
       }
-      T* to = numbers + k * room;
+      T* to = numbers + k * room_;
       const auto copy = active_pack<T>().pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
       for (int r = 0; r < count; ++r) {
-        copy(array.data + at[r], operands_[k].feature_stride, features_, to + r * features_, 1);
+        copy(array.data + from.at(r), operands_[k].feature_stride, features_, to + r * features_, 1);
       }
       tile.operand[k] = to;
       tile.stride[k] = features_;
     }
-    double values[vector_tile_rows];
-    double labels[vector_tile_rows] = {};
-    double scales[vector_tile_rows] = {};
-    tile.value = values;
+    tile.value = losses;
+    double labels[vector_tile_rows];
     if (present_[label_index]) {
       read_rows(label_index, row, count, labels, 1.0);
+      tile.label = labels;
     }
-    tile.label = labels;
-    std::int64_t grad_at[max_vectors][vector_tile_rows];
+    double scales[vector_tile_rows];
+    RowPlaces grad_places[max_vectors];
     bool direct[max_vectors] = {};
     if (wanted_ != nullptr) {
-      std::fill_n(scales, vector_tile_rows, wanted_->scale);
       if (present_[upstream_index]) {
         read_rows(upstream_index, row, count, scales, wanted_->scale);
+      } else {
+        std::fill_n(scales, vector_tile_rows, wanted_->scale);
       }
+      tile.scale = scales;
       for (int k = 0; k < vectors_; ++k) {
         if (!present_[grad_index + k]) {
           continue;
         }
-        offsets(grad_index + k, row, count, grad_at[k]);
-        direct[k] = in_place(grad_index + k, grad_at[k], count, tile.grad_stride[k]);
-        tile.grad[k] = numbers + (vectors_ + k) * room;
+        grad_places[k] = places(grad_index + k, row, count);
+        direct[k] = in_place<T>(operands_[grad_index + k], grad_places[k], features_, tile.grad_stride[k]);
+        tile.grad[k] = numbers + (vectors_ + k) * room_;
         if (direct[k]) {
           char* data = const_cast<char*>(operands_[grad_index + k].array.data);
-          tile.grad[k] = reinterpret_cast<T*>(data + grad_at[k][0]);
+          tile.grad[k] = reinterpret_cast<T*>(data + grad_places[k].first);
         } else {
           tile.grad_stride[k] = features_;
         }
       }
     }
-    tile.scale = scales;
     kernel_(tile, with_);
-    std::copy_n(values, count, losses);
     if (wanted_ != nullptr) {
-      T* line = numbers + 2 * vectors_ * room;
+      T* line = numbers + 2 * vectors_ * room_;
       for (int k = 0; k < vectors_; ++k) {
         if (tile.grad[k] == nullptr || direct[k]) {
           continue;
@@ -310,14 +268,14 @@ class VectorDriver {
         const RowOperand& grad = operands_[grad_index + k];
         for (int r = 0; r < count; ++r) {
           write_line(tile.grad[k] + r * features_, 1, features_, grad.array.dtype,
-                     const_cast<char*>(grad.array.data) + grad_at[k][r], grad.feature_stride, line);
+                     const_cast<char*>(grad.array.data) + grad_places[k].at(r), grad.feature_stride, line);
         }
       }
     }
     if (value_.wanted()) {
       T rounded[vector_tile_rows];
       for (int r = 0; r < count; ++r) {
-        rounded[r] = static_cast<T>(values[r]);
+        rounded[r] = static_cast<T>(losses[r]);
       }
       char* to = static_cast<char*>(value_.data) + (row - call_.begin) * item_size(value_.dtype);
       active_pack<T>().unpack[static_cast<int>(value_.dtype)](rounded, count, to);
@@ -329,6 +287,8 @@ class VectorDriver {
   Output value_;
   int vectors_;
   std::int64_t features_;
+  std::int64_t tile_rows_;
+  std::int64_t room_;  // numbers of a tile of vectors
   bool present_[arrays] = {};
   RowOperand operands_[arrays];
   Layout layout_;
