@@ -182,9 +182,11 @@ class VectorDriver {
     }
   }
 
-  /// A tile's numbers for every vector and gradient, and a line for writing.
+  /// A tile's numbers for every vector and gradient, a line for writing, and what kernels fetch ahead of it: it must not be
+  /// another thread's.
   [[nodiscard]] std::int64_t scratch_numbers() const {
-    return 2 * vectors_ * room_ + std::max<std::int64_t>(features_, vector_tile_rows);
+    constexpr std::int64_t ahead = vector_bytes_ahead / static_cast<std::int64_t>(sizeof(T));
+    return 2 * vectors_ * room_ + std::max<std::int64_t>(features_, vector_tile_rows) + ahead;
   }
 
   [[nodiscard]] RowPlaces places(int k, std::int64_t row, int count) const {

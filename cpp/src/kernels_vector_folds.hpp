@@ -21,9 +21,6 @@ inline constexpr int fold_lanes = 16;
 /// Lanes of a row that are left to be joined once the whole tile is folded, rows side by side.
 inline constexpr int kept_lanes = 2;
 
-/// How far ahead of its loads a fold asks memory for what comes.
-inline constexpr std::ptrdiff_t bytes_ahead = 4096;
-
 /// Two numbers of a fold in each lane.
 template <int L>
 struct Lane {
@@ -151,6 +148,17 @@ NDLOSS_INLINE void observe_at(const D& distance, Lane<L>* lanes, int l, const T*
   }
 }
 
+/// How many rows ahead memory is asked for.
+template <class T>
+NDLOSS_INLINE std::ptrdiff_t rows_ahead(const VectorTile<T>& tile) {
+  const std::ptrdiff_t bytes = tile.features * static_cast<std::ptrdiff_t>(sizeof(T));
+  return bytes < vector_bytes_ahead ? vector_bytes_ahead / (bytes > 0 ? bytes : 1) : 1;
+}
+
+/// Numbers of a cache line.
+template <class T>
+inline constexpr int line_numbers = 64 / static_cast<int>(sizeof(T));
+
 /// Where the vectors of rows begin that memory is asked for while a tile is folded.
 template <class T, int Pairs>
 struct Ahead {
@@ -159,8 +167,7 @@ struct Ahead {
   std::ptrdiff_t stride[vectors];
 
   NDLOSS_INLINE explicit Ahead(const VectorTile<T>& tile) {
-    const std::ptrdiff_t bytes = tile.features * static_cast<std::ptrdiff_t>(sizeof(T));
-    const std::ptrdiff_t rows = bytes < bytes_ahead ? bytes_ahead / (bytes > 0 ? bytes : 1) : 1;
+    const std::ptrdiff_t rows = rows_ahead(tile);
     for (int k = 0; k < vectors; ++k) {
       from[k] = tile.operand[k] + rows * tile.stride[k];
       stride[k] = tile.stride[k];
@@ -169,10 +176,9 @@ struct Ahead {
 
   /// Asks for as many numbers of every vector as fold_lanes lanes take, for row r.
   NDLOSS_INLINE void prefetch(std::ptrdiff_t r, std::ptrdiff_t at) const {
-    constexpr int line = 64 / static_cast<int>(sizeof(T));
     for (int k = 0; k < vectors; ++k) {
 #pragma GCC unroll 2
-      for (int l = 0; l < fold_lanes; l += line) {
+      for (int l = 0; l < fold_lanes; l += line_numbers<T>) {
         __builtin_prefetch(from[k] + r * stride[k] + at + l);
       }
     }

@@ -144,12 +144,17 @@ NDLOSS_INLINE void emit_one(const VectorTile<T>& tile, const Transposed<T>& tran
   if (tile.grad[k] == nullptr) {
     return;
   }
+  // Lines are fetched before they are written: stores that wait for theirs hold up everything behind them.
+  const T* ahead = tile.grad[k] + rows_ahead(tile) * tile.grad_stride[k];
   if (!runs_across<D::needs_reference>(tile)) {
     for (int r = 0; r < tile.rows; ++r) {
       const T* a = tile.operand[0] + r * tile.stride[0];
       const T* b = tile.operand[1] + r * tile.stride[1];
       const T* c = vectors_of(job) > 2 ? tile.operand[2] + r * tile.stride[2] : nullptr;
       T* to = tile.grad[k] + r * tile.grad_stride[k];
+      for (std::ptrdiff_t i = 0; i < tile.features; i += line_numbers<T>) {
+        __builtin_prefetch(ahead + r * tile.grad_stride[k] + i, 1);
+      }
 #pragma omp simd
       for (std::ptrdiff_t i = 0; i < tile.features; ++i) {
         to[i] = slope_at<job, k>(distance, slopes, r, a, b, c, i);
@@ -163,10 +168,17 @@ NDLOSS_INLINE void emit_one(const VectorTile<T>& tile, const Transposed<T>& tran
     const T* b = transposed.vector[1] + i * vector_tile_rows;
     const T* c = transposed.vector[2] + i * vector_tile_rows;
     T* to = lines + i * vector_tile_rows;
+    for (int l = 0; l < vector_tile_rows; l += line_numbers<T>) {
+      __builtin_prefetch(ahead + i * vector_tile_rows + l, 1);
+    }
 #pragma omp simd
     for (int l = 0; l < vector_tile_rows; ++l) {
       to[l] = slope_at<job, k>(distance, slopes, l, a, b, c, l);
     }
+  }
+  if (tile.rows == vector_tile_rows) {
+    transpose_back(lines, tile.features, tile.grad[k], tile.grad_stride[k]);
+    return;
   }
   for (int r = 0; r < tile.rows; ++r) {
     T* to = tile.grad[k] + r * tile.grad_stride[k];

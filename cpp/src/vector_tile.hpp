@@ -15,6 +15,9 @@ inline constexpr int vector_tile_rows = 32;
 /// Below this many features the lanes run across rows, from it on along them.
 inline constexpr std::ptrdiff_t short_vector = 24;
 
+/// How far ahead of its loads and stores a kernel asks memory for what comes: so many bytes, or a row if that is longer.
+inline constexpr std::ptrdiff_t vector_bytes_ahead = 4096;
+
 /// Two or three vectors.
 inline constexpr int max_vectors = 3;
 

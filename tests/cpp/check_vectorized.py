@@ -61,7 +61,7 @@ KERNELS = {
         Kernel("curvature_across", 2),
         Kernel("curvature_row", 2),
     ],
-    "vectors": [Kernel("run_tile", 38), Kernel("transpose", 2, bits=256)],
+    "vectors": [Kernel("run_tile", 38), Kernel("transpose", 2, bits=256), Kernel("transpose_back", 2, bits=256)],
     "weight": [Kernel(name, 2) for name in ("weighted_sum", "multiply", "product", "distance_from", "total", "choose", "guard")],
 }
 
