@@ -1,7 +1,7 @@
 // Negative log likelihood over whole arrays: one logit of each row is read.
 #include <algorithm>
 
-#include "row_driver.hpp"
+#include "row_fold.hpp"
 
 namespace ndloss {
 namespace {
@@ -88,17 +88,14 @@ Accumulator run_as(const RowCall& call, const RowGradients* wanted, const Output
   const std::int64_t rows = driver.end - call.begin;
   const double cost = wanted != nullptr ? static_cast<double>(driver.walk.classes()) * 0.3 + row_cost : row_cost;
   const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(rows) * cost), call.threads);
-  return reduce_blocks(
-      call.initial, (rows + nll_rows_per_block - 1) / nll_rows_per_block, threads, call.interrupt,
-      [&](std::int64_t block, int /*thread*/, Part& part) {
-        const std::int64_t begin = call.begin + block * nll_rows_per_block;
-        const std::int64_t end = std::min(begin + nll_rows_per_block, driver.end);
-        BadValue bad;
-        for (std::int64_t row = begin; row < end; row += tile_rows) {
-          bad.merge(tile(driver, row, static_cast<int>(std::min<std::int64_t>(tile_rows, end - row)), value, part));
-        }
-        return bad;
-      });
+  const bool folds = foldable(driver, value);
+  return reduce_blocks(call.initial, (rows + nll_rows_per_block - 1) / nll_rows_per_block, threads, call.interrupt,
+                       [&](std::int64_t block, int /*thread*/, Part& part) {
+                         const std::int64_t begin = call.begin + block * nll_rows_per_block;
+                         const std::int64_t end = std::min(begin + nll_rows_per_block, driver.end);
+                         return fold_rows(driver, folds, begin, end, tile_rows, value, part, active_pick<T>().fold,
+                                          [&](std::int64_t row, int count) { return tile(driver, row, count, value, part); });
+                       });
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ extern constinit const LabelTables label_tables;
 constinit const LabelTables label_tables = {
     .sort = sort,
     .sum = sum,
-    .single = {.pick = pick<float>, .likelihood = likelihood<float>},
-    .twice = {.pick = pick<double>, .likelihood = likelihood<double>},
+    .single = {.pick = pick<float>, .likelihood = likelihood<float>, .fold = fold<float>},
+    .twice = {.pick = pick<double>, .likelihood = likelihood<double>, .fold = fold<double>},
 };
 
 }  // namespace ndloss::NDLOSS_ISA

@@ -11,6 +11,10 @@
 namespace ndloss::NDLOSS_ISA {
 namespace {
 
+/// How far ahead of a tile its rows are asked for.
+inline constexpr std::ptrdiff_t row_prefetch_bytes = 8192;
+inline constexpr std::ptrdiff_t line_bytes = 64;
+
 template <bool masked>
 LabelCount sort_labels(const LabelRule& rule, const bool* keep, int rows, std::int64_t* label, double* weight) {
   const std::uint64_t classes = rule.classes;
@@ -52,17 +56,42 @@ inline LabelCount sort(const LabelRule& rule, const bool* keep, int rows, std::i
                          : sort_labels<false>(rule, keep, rows, label, weight);
 }
 
-/// Rows that share cache lines with their neighbours are read as a stream.
+/// Whether all labels lie in [lowest, classes).
+bool labels_inside(const std::int64_t* labels, std::ptrdiff_t count, std::int64_t lowest, std::int64_t classes) {
+  const auto shift = static_cast<std::uint64_t>(-lowest);
+  const std::uint64_t end = static_cast<std::uint64_t>(classes) + shift;
+  std::uint64_t outside = 0;
+#pragma omp simd reduction(| : outside)
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    outside |= static_cast<std::uint64_t>(labels[i]) + shift >= end ? 1U : 0U;
+  }
+  return outside == 0;
+}
+
+/// Asks for the memory of rows to come, as many numbers as these.
+template <class T>
+NDLOSS_INLINE void prefetch_lines(const T* first, std::ptrdiff_t numbers) {
+  const char* ahead = reinterpret_cast<const char*>(first) + row_prefetch_bytes;
+  for (std::ptrdiff_t at = 0; at < numbers * static_cast<std::ptrdiff_t>(sizeof(T)); at += line_bytes) {
+    __builtin_prefetch(ahead + at);
+  }
+}
+
+/// The same where rows share cache lines with their neighbours, and so are read as a stream.
+template <class T>
+NDLOSS_INLINE void prefetch_rows(const T* first, std::ptrdiff_t row_stride, int rows) {
+  if (row_stride > 0 && row_stride * static_cast<std::ptrdiff_t>(sizeof(T)) <= 2 * line_bytes) {
+    prefetch_lines(first, rows * row_stride);
+  }
+}
+
 template <class T>
 void pick(const T* first, std::ptrdiff_t row_stride, std::ptrdiff_t class_stride, const std::int64_t* label, int rows,
           T* picked) {
-  constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(T));
-  const bool streams = row_stride > 0 && row_stride * size <= 128;
-  const std::ptrdiff_t ahead = streams ? prefetch_bytes / size : 0;
+  prefetch_rows(first, row_stride, rows);
   const T* row = first;
   for (int r = 0; r < rows; ++r, row += row_stride) {
     const std::int64_t known = label[r] & ~(label[r] >> 63);  // 0 for -1, by integer arithmetic
-    __builtin_prefetch(row + ahead);
     picked[r] = row[known * class_stride];
   }
 }
@@ -103,6 +132,109 @@ inline math::Pair<double> sum(const double* numbers, int rows) {
     }
   }
   return {head[0], tail[0]};
+}
+
+NDLOSS_INLINE void add_tile(const math::Pair<double>& sum, std::int64_t kept, RowSum& total) {
+  const math::Pair<double> both = math::two_sum(total.loss.head, sum.head);
+  total.loss = {both.head, (total.loss.tail + both.tail) + sum.tail};
+  total.kept += kept;
+}
+
+/// The numbers of a tile at labels that are all classes.
+template <class T>
+NDLOSS_INLINE void pick_classes(const T* first, std::ptrdiff_t row_stride, std::ptrdiff_t class_stride,
+                                const std::int64_t* label, T* picked) {
+#pragma GCC unroll 4
+  for (int r = 0; r < tile_rows; ++r) {
+    picked[r] = first[r * row_stride + label[r] * class_stride];
+  }
+}
+
+/// The slopes of a tile of rows: all 0 but the label's.
+template <class T>
+NDLOSS_INLINE void put_slopes(const std::int64_t* label, bool all_kept, std::ptrdiff_t classes, T slope, T* grad) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < tile_rows * classes; ++i) {
+    grad[i] = 0;
+  }
+  if (all_kept) {
+#pragma GCC unroll 4
+    for (int r = 0; r < tile_rows; ++r) {
+      grad[r * classes + label[r]] = slope;
+    }
+    return;
+  }
+  for (int r = 0; r < tile_rows; ++r) {
+    if (label[r] >= 0) {
+      grad[r * classes + label[r]] = slope;
+    }
+  }
+}
+
+/// Tiles that are picked before the first of them is added up: a vector of numbers that have only just been stored one by one
+/// has to wait for them.
+inline constexpr std::ptrdiff_t picked_tiles = 4;
+
+template <class T>
+std::ptrdiff_t fold(const LabelledRows<T>& given, std::ptrdiff_t tiles, RowSum& total) {
+  const LabelledRows<T> rows = given;
+  const T slope = rows.scale * NLLLoss::slope(T(1));
+  const bool ignores_class = rows.rule.can_ignore && static_cast<std::uint64_t>(rows.rule.ignored) < rows.rule.classes;
+  RowSum sums = total;
+  std::ptrdiff_t done = 0;
+  bool any_bad = false;
+  while (done < tiles && !any_bad) {
+    T picked[picked_tiles][tile_rows];
+    std::int64_t kept[picked_tiles];
+    int count = 0;
+    for (; count < picked_tiles && done + count < tiles; ++count) {
+      const std::ptrdiff_t row = (done + count) * tile_rows;
+      const T* const first = rows.first + row * rows.row_stride;
+      std::int64_t* const label = rows.label + row;
+      kept[count] = tile_rows;
+      if (!ignores_class && labels_inside(label, tile_rows, 0, rows.classes)) {
+        prefetch_rows(first, rows.row_stride, tile_rows);
+        pick_classes(first, rows.row_stride, rows.class_stride, label, picked[count]);
+        continue;
+      }
+      double weight[tile_rows];
+      const LabelCount sorted = sort(rows.rule, nullptr, tile_rows, label, weight);
+      any_bad = sorted.any_bad;
+      if (any_bad) {
+        break;
+      }
+      kept[count] = sorted.kept;
+      pick(first, rows.row_stride, rows.class_stride, label, tile_rows, picked[count]);
+    }
+    for (int tile = 0; tile < count; ++tile, ++done) {
+      const std::ptrdiff_t row = done * tile_rows;
+      const std::int64_t* const label = rows.label + row;
+      const bool all_kept = kept[tile] == tile_rows;
+      double losses[tile_rows];
+#pragma omp simd
+      for (int r = 0; r < tile_rows; ++r) {
+        losses[r] = static_cast<double>(NLLLoss::value(T(1), picked[tile][r]));
+      }
+      if (!all_kept) {
+#pragma omp simd
+        for (int r = 0; r < tile_rows; ++r) {
+          losses[r] = label[r] >= 0 ? losses[r] : 0.0;
+        }
+      }
+      if (rows.value != nullptr) {
+#pragma omp simd
+        for (int r = 0; r < tile_rows; ++r) {
+          rows.value[row + r] = static_cast<T>(losses[r]);
+        }
+      }
+      if (rows.grad != nullptr) {
+        put_slopes(label, all_kept, rows.classes, slope, rows.grad + row * rows.classes);
+      }
+      add_tile(sum(losses, tile_rows), kept[tile], sums);
+    }
+  }
+  total = sums;
+  return done;
 }
 
 }  // namespace

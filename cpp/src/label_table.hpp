@@ -22,6 +22,26 @@ struct LabelCount {
   bool any_bad;
 };
 
+/// Whole tiles of evenly spaced rows that have nothing beside their classes but a label each. Strides count elements.
+template <class T>
+struct LabelledRows {
+  const T* first = nullptr;
+  std::ptrdiff_t row_stride = 0;
+  std::ptrdiff_t class_stride = 0;
+  std::ptrdiff_t classes = 0;
+  std::int64_t* label = nullptr;  // destroyed
+  LabelRule rule{};
+  T* value = nullptr;  // one number a row; null: not wanted
+  T* grad = nullptr;   // contiguous rows of classes; null: not wanted
+  T scale = 1;         // multiplies gradients
+};
+
+/// A sum over rows, what it has lost to rounding, and how many of them are kept.
+struct RowSum {
+  math::Pair<double> loss;
+  std::int64_t kept;
+};
+
 /// Arrays have tile_rows entries, of which the first `rows` are rows.
 template <class T>
 struct PickTable {
@@ -30,6 +50,9 @@ struct PickTable {
                T* picked);
   /// The negative log likelihood of each row; 0 for a row left out.
   void (*likelihood)(const T* picked, const std::int64_t* label, const double* weight, int rows, double* losses);
+  /// Adds whole tiles to `total` and puts out what is wanted of them, up to the first tile with a bad label: how many that
+  /// were.
+  std::ptrdiff_t (*fold)(const LabelledRows<T>& rows, std::ptrdiff_t tiles, RowSum& total);
 };
 
 struct LabelTables {

@@ -49,11 +49,7 @@ std::int64_t read_mask(const RowCall& call, const RowWalk& walk, const RowOffset
 void sort_labels(const RowCall& call, const RowWalk& walk, std::int64_t row, int rows, bool selects, TileLabels& out) {
   std::int64_t seen[tile_rows];
   std::copy_n(out.label, rows, seen);
-  // A uint64 of 2^63 or more, seen through its bits, is negative, and never what is ignored.
-  const bool wide_unsigned = walk.array(label_array).dtype == DType::uint64;
-  const LabelRule rule{.classes = static_cast<std::uint64_t>(walk.classes()),
-                       .ignored = call.ignore_index,
-                       .can_ignore = is_likelihood(call.kind) && (!wide_unsigned || call.ignore_index >= 0)};
+  const LabelRule rule = label_rule(call, walk);
   const LabelCount count = active_kernels().label->sort(rule, selects ? out.keep : nullptr, rows, out.label, out.weight);
   out.kept = count.kept;
   if (count.any_bad) {
@@ -73,12 +69,20 @@ void sort_labels(const RowCall& call, const RowWalk& walk, std::int64_t row, int
 
 }  // namespace
 
+LabelRule label_rule(const RowCall& call, const RowWalk& walk) {
+  // A uint64 of 2^63 or more, seen through its bits, is negative, and never what is ignored.
+  const bool wide_unsigned = walk.array(label_array).dtype == DType::uint64;
+  return {.classes = static_cast<std::uint64_t>(walk.classes()),
+          .ignored = call.ignore_index,
+          .can_ignore = is_likelihood(call.kind) && (!wide_unsigned || call.ignore_index >= 0)};
+}
+
 void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows,
                  TileLabels& out) {
   const bool selects = call.selects();
   out.kept = selects ? read_mask(call, walk, offsets, rows, out) : rows;
   if (call.labels != nullptr) {
-    read_numbers(walk, active_kernels().pack->label, label_array, offsets, rows, out.label);
+    copy_labels(walk, offsets, rows, out.label);
     sort_labels(call, walk, row, rows, selects, out);
     if (!call.weight.empty()) {
       for (int r = 0; r < rows; ++r) {
@@ -97,6 +101,10 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
       out.sample[r] = out.keep[r] ? out.sample[r] : 0.0;
     }
   }
+}
+
+void copy_labels(const RowWalk& walk, const RowOffsets& offsets, int rows, std::int64_t* to) {
+  read_numbers(walk, active_kernels().pack->label, label_array, offsets, rows, to);
 }
 
 }  // namespace ndloss

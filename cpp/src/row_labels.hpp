@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "label_table.hpp"
 #include "ndloss/calls.hpp"
 #include "row_walk.hpp"
 
@@ -19,8 +20,14 @@ struct TileLabels {
   BadValue bad;
 };
 
+/// Which labels of a call are kept.
+LabelRule label_rule(const RowCall& call, const RowWalk& walk);
+
 /// Fills `out` for `rows` rows from `row` on. Entries beyond them are ignored rows.
 void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, std::int64_t row, int rows,
                  TileLabels& out);
+
+/// The labels of `rows` rows, not checked.
+void copy_labels(const RowWalk& walk, const RowOffsets& offsets, int rows, std::int64_t* to);
 
 }  // namespace ndloss

@@ -75,8 +75,12 @@ void RowWalk::complete() {
 }
 
 bool RowWalk::adjacent(int k, std::int64_t row, std::int64_t count, std::int64_t size) const {
+  return even(row, count) && arrays_[k].strides[layout_.ndim - 1] == size;
+}
+
+bool RowWalk::even(std::int64_t row, std::int64_t count) const {
   const int last = layout_.ndim - 1;
-  return last >= 0 && arrays_[k].strides[last] == size && row % layout_.shape[last] + count <= layout_.shape[last];
+  return last >= 0 && row % layout_.shape[last] + count <= layout_.shape[last];
 }
 
 RowOffsets RowWalk::offsets(std::int64_t row, int count) const {

@@ -69,7 +69,11 @@ class RowWalk {
   [[nodiscard]] std::int64_t class_stride(int k) const { return class_strides_[k]; }
   [[nodiscard]] bool across() const { return classes_ < short_row; }
 
+  /// At most tile_rows rows, or rows that are even.
   [[nodiscard]] RowOffsets offsets(std::int64_t row, int count) const;
+
+  /// Whether these rows are evenly spaced in every array.
+  [[nodiscard]] bool even(std::int64_t row, std::int64_t count) const;
 
   /// Whether these rows of array k stand side by side, `size` bytes each.
   [[nodiscard]] bool adjacent(int k, std::int64_t row, std::int64_t count, std::int64_t size) const;

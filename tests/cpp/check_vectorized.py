@@ -42,7 +42,7 @@ class Kernel(NamedTuple):
 # By object: functions that hold inner loops, and how many instances of each there are at least.
 KERNELS = {
     "elementwise": [Kernel("groups", 170), Kernel("add_values", 2), Kernel("add_logarithms", 2)],
-    "label": [Kernel("sort(?:_labels)?", 1), Kernel("likelihood", 2), Kernel("sum", 1)],
+    "label": [Kernel("sort(?:_labels)?", 1), Kernel("likelihood", 2), Kernel("fold", 2), Kernel("sum", 1)],
     "margin": [
         Kernel("tile_across", 12),
         Kernel("tile_along", 12),

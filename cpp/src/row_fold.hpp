@@ -1,0 +1,105 @@
+/// Rows that have nothing beside their classes but a label each, handed to a kernel several tiles at a time.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "row_driver.hpp"
+
+namespace ndloss {
+
+/// Tiles that are folded at a time: their labels stay in L1.
+inline constexpr std::int64_t fold_tiles = 8;
+
+inline constexpr std::int64_t cache_line = 64;
+
+/// Whether no row is weighed or masked, and the arrays are of the compute type.
+template <class T>
+bool foldable(const RowDriver<T>& driver, const Output& value) {
+  const RowCall& call = driver.call;
+  const RowWalk& walk = driver.walk;
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  const Strided& input = walk.array(input_array);
+  if (call.labels == nullptr || call.selects() || !call.weight.empty() || walk.classes() == 0 || input.dtype != dtype_of<T>() ||
+      input.swapped || walk.class_stride(input_array) % size != 0 || (value.wanted() && value.dtype != dtype_of<T>())) {
+    return false;
+  }
+  return driver.wanted == nullptr ||
+         (driver.wanted->upstream == nullptr && !walk.present(curvature_array) && walk.present(output_array) &&
+          walk.array(output_array).dtype == dtype_of<T>() && walk.class_stride(output_array) == size);
+}
+
+/// Where the rows of some whole tiles stand, and a copy of their labels, the next of which memory is asked for; whether they
+/// stand evenly.
+template <class T>
+bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles, const Output& value, std::int64_t* labels,
+               LabelledRows<T>& rows) {
+  const RowWalk& walk = driver.walk;
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  const auto count = static_cast<int>(tiles * tile_rows);
+  if (!walk.even(row, count)) {
+    return false;
+  }
+  const RowOffsets offsets = walk.offsets(row, count);
+  const char* first = walk.array(input_array).data + offsets.at(input_array, 0);
+  std::int64_t stride = 0;
+  if (!native_at<T>(walk.array(input_array), first) || !offsets.even(input_array, count, stride) || stride % size != 0) {
+    return false;
+  }
+  rows.first = reinterpret_cast<const T*>(first);
+  rows.row_stride = stride / size;
+  rows.class_stride = walk.class_stride(input_array) / size;
+  rows.classes = walk.classes();
+  rows.rule = label_rule(driver.call, walk);
+  if (value.wanted()) {
+    rows.value = static_cast<T*>(value.data) + (row - driver.call.begin);
+  }
+  if (driver.wanted != nullptr) {
+    if (!offsets.even(output_array, count, stride) || stride != walk.classes() * size) {
+      return false;
+    }
+    rows.grad = reinterpret_cast<T*>(const_cast<char*>(walk.array(output_array).data) + offsets.at(output_array, 0));
+    rows.scale = static_cast<T>(driver.wanted->scale);
+  }
+  copy_labels(walk, offsets, count, labels);
+  if (offsets.even(label_array, count, stride) && stride > 0 && stride <= static_cast<std::int64_t>(sizeof(std::int64_t))) {
+    const char* next = walk.array(label_array).data + offsets.at(label_array, count);
+    for (std::int64_t at = 0; at < count * stride; at += cache_line) {
+      __builtin_prefetch(next + at);
+    }
+  }
+  rows.label = labels;
+  return true;
+}
+
+/// Runs fold(rows, tiles, total), which returns how many whole tiles it has done, for the rows [begin, end) as long as it can,
+/// and tile(row, count), which returns a bad value, for those between, at most `height` at a time. Both ways add up to the same
+/// bits.
+template <class T, class Fold, class Tile>
+BadValue fold_rows(const RowDriver<T>& driver, bool folds, std::int64_t begin, std::int64_t end, std::int64_t height,
+                   const Output& value, Part& part, const Fold& fold, const Tile& tile) {
+  BadValue bad;
+  for (std::int64_t row = begin; row < end;) {
+    const std::int64_t tiles = folds ? std::min((end - row) / tile_rows, fold_tiles) : 0;
+    std::int64_t labels[fold_tiles * tile_rows];
+    LabelledRows<T> rows;
+    std::int64_t done = 0;
+    if (tiles > 0 && find_rows(driver, row, tiles, value, labels, rows)) {
+      RowSum total{{part.sum, part.carry}, 0};
+      done = fold(rows, tiles, total) * tile_rows;
+      part.sum = total.loss.head;
+      part.carry = total.loss.tail;
+      part.weight += static_cast<double>(total.kept);  // a whole number: exact
+      part.count += total.kept;
+      row += done;
+    }
+    if (tiles == 0 || done < tiles * tile_rows) {
+      const auto count = static_cast<int>(std::min(height, end - row));
+      bad.merge(tile(row, count));
+      row += count;
+    }
+  }
+  return bad;
+}
+
+}  // namespace ndloss
