@@ -1,7 +1,7 @@
 // Margin losses over whole arrays: tiles of rows, each with one target or with several.
 #include <algorithm>
 
-#include "row_driver.hpp"
+#include "row_fold.hpp"
 
 namespace ndloss {
 namespace {
@@ -100,16 +100,21 @@ class MarginDriver {
         base_.walk.across() ? tile_rows : std::clamp<std::int64_t>(4096 / std::max<std::int64_t>(classes_, 1), 1, tile_rows);
     const std::int64_t each = margin_rows_per_block(call.kind, classes_);
     const MarginScratch<T> scratch(height, classes_, base_.walk.across(), several_, gradient_, copies_rows(), threads);
+    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+    const bool folds = base_.walk.across() && base_.walk.class_stride(input_array) == size && foldable(base_, value_);
+    const auto fold = folds ? table().fold(job(), kind()) : nullptr;
+    const T margin = static_cast<T>(call.margin);
     return reduce_blocks(call.initial, (rows + each - 1) / each, threads, call.interrupt,
                          [&](std::int64_t block, int thread, Part& part) {
                            const std::int64_t begin = call.begin + block * each;
                            const std::int64_t end = std::min(begin + each, base_.end);
                            const Parts parts = scratch.of(thread, classes_);
-                           BadValue bad;
-                           for (std::int64_t row = begin; row < end; row += height) {
-                             bad.merge(tile(row, static_cast<int>(std::min(height, end - row)), parts, part));
-                           }
-                           return bad;
+                           return fold_rows(
+                               base_, folds, begin, end, height, value_, part,
+                               [&](const LabelledRows<T>& rows_of_tiles, std::int64_t tiles, RowSum& total) {
+                                 return fold(rows_of_tiles, margin, parts.input, parts.output, tiles, total);
+                               },
+                               [&](std::int64_t row, int count) { return tile(row, count, parts, part); });
                          });
   }
 
@@ -279,16 +284,21 @@ class MarginDriver {
     }
   }
 
-  [[nodiscard]] typename MarginTable<T>::Kernel kernel() const {
-    const MarginKind kind = several_ ? MarginKind::several : base_.call.p == 2 ? MarginKind::one_squared : MarginKind::one;
-    const MarginJob job = gradient_ ? MarginJob::gradient : MarginJob::value;
-    const MarginTables& tables = *active_kernels().margin;
+  [[nodiscard]] MarginKind kind() const {
+    return several_ ? MarginKind::several : base_.call.p == 2 ? MarginKind::one_squared : MarginKind::one;
+  }
+
+  [[nodiscard]] MarginJob job() const { return gradient_ ? MarginJob::gradient : MarginJob::value; }
+
+  [[nodiscard]] static const MarginTable<T>& table() {
     if constexpr (sizeof(T) == 4) {
-      return tables.single.at(classes_, job, kind);
+      return active_kernels().margin->single;
     } else {
-      return tables.twice.at(classes_, job, kind);
+      return active_kernels().margin->twice;
     }
   }
+
+  [[nodiscard]] typename MarginTable<T>::Kernel kernel() const { return table().at(classes_, job(), kind()); }
 
   RowDriver<T> base_;
   Output value_;

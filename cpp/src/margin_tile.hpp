@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "label_table.hpp"
 #include "softmax_tile.hpp"
 
 namespace ndloss {
@@ -54,12 +55,19 @@ enum class MarginKind : std::uint8_t { one, one_squared, several };
 template <class T>
 struct MarginTable {
   using Kernel = void (*)(const MarginTile<T>& tile);
+  /// Whole tiles of fewer than `short_row` classes, all labels of which are classes: their sum is added to `total`. `numbers`
+  /// and `output` have room for a tile. Returns how many were done: it ends at a tile with any other label.
+  using Fold = std::ptrdiff_t (*)(const LabelledRows<T>& rows, T margin, T* numbers, T* output, std::ptrdiff_t tiles,
+                                  RowSum& total);
   Kernel short_rows[2][3];
   Kernel long_rows[2][3];
+  Fold folds[2][2];  // one target
 
   [[nodiscard]] Kernel at(std::ptrdiff_t classes, MarginJob job, MarginKind kind) const {
     return (classes < short_row ? short_rows : long_rows)[static_cast<int>(job)][static_cast<int>(kind)];
   }
+
+  [[nodiscard]] Fold fold(MarginJob job, MarginKind kind) const { return folds[static_cast<int>(job)][static_cast<int>(kind)]; }
 };
 
 /// Whether all labels lie in [lowest, classes), for lowest = 0 or -1. Compared as unsigned numbers: with lowest = 0 the bits of

@@ -46,6 +46,7 @@ KERNELS = {
     "margin": [
         Kernel("tile_across", 12),
         Kernel("tile_along", 12),
+        Kernel("fold_across", 8),
         Kernel("curvature_across", 2),
         Kernel("curvature_chunk", 2),
         Kernel("labels_inside", 1),
