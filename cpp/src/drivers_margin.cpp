@@ -18,7 +18,7 @@ template <class T>
 class MarginScratch {
  public:
   MarginScratch(std::int64_t height, std::int64_t classes, bool across, bool several, bool gradient, bool copies, int threads)
-      : numbers_(across   ? tile_rows * classes
+      : numbers_(across   ? tile_rows * (classes + (several ? 1 : 0))
                  : copies ? height * classes
                           : 0),
         listed_(several ? height * classes : 0),
@@ -38,9 +38,9 @@ class MarginScratch {
     T* output;             // ... one of gradients, ...
     T* curvature;          // ... one of second derivatives, ...
     T* line;               // ... and one row of them
-    std::int64_t* target;  // several targets: those of each row, ...
+    std::int64_t* target;  // several targets: along, those of each row, ...
     T* times;              // ... how often each stands there, ...
-    std::int64_t* labels;  // ... all labels as they were given, ...
+    std::int64_t* labels;  // ... all labels as they were given (across, too), ...
     double* slopes;        // ... a sum for each target, ...
     Met* met;              // ... and a mark for each class, 0 between rows
   };
@@ -131,14 +131,23 @@ class MarginDriver {
     tile.margin = static_cast<T>(base_.call.margin);
     tile.value = sums;
     if (several_) {
-      tile.target = parts.target;
-      tile.times = parts.times;
       tile.target_stride = classes_;
-      tile.slopes = parts.slopes;
       const bool inside = read_sets(offsets, row, count, parts, rows.labels);
-      for (int r = 0; r < count; ++r) {
-        rows.labels.weight[r] = 1.0;
-        tile.count[r] = inside && !left_out(rows.labels, r) ? list_targets(r, parts) : 0;
+      std::fill_n(rows.labels.weight, count, 1.0);
+      if (walk.across()) {
+        tile.target = parts.labels;
+        for (int r = 0; r < tile_rows; ++r) {
+          if (!inside || r >= count || left_out(rows.labels, r)) {
+            std::fill_n(parts.labels + r * classes_, classes_, std::int64_t{-1});
+          }
+        }
+      } else {
+        tile.target = parts.target;
+        tile.times = parts.times;
+        tile.slopes = parts.slopes;
+        for (int r = 0; r < count; ++r) {
+          tile.count[r] = inside && !left_out(rows.labels, r) ? list_targets(r, parts) : 0;
+        }
       }
     } else {
       tile.target = rows.labels.label;

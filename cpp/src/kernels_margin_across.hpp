@@ -106,23 +106,77 @@ NDLOSS_INLINE void observe_target(const MarginTile<T>& tile, const EdgeLanes<T>&
   }
 }
 
+/// The labels of rows with several targets, by their place in the row: -1 behind a row's last one. No branch asks how many a
+/// row has: it would be guessed wrong for most rows. Returns how many places the longest row takes.
+template <class T>
+NDLOSS_INLINE std::ptrdiff_t read_labels(const MarginTile<T>& tile, std::int32_t (*own)[lanes]) {
+  const auto none = static_cast<std::int32_t>(tile.classes);
+  std::int32_t ended[lanes];
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    ended[l] = 0;
+  }
+  for (std::ptrdiff_t k = 0; k < tile.classes; ++k) {
+    for (int l = 0; l < lanes; ++l) {
+      own[k][l] = static_cast<std::int32_t>(tile.target[l * tile.target_stride + k]);
+    }
+    std::int32_t going = 0;
+#pragma omp simd reduction(+ : going)
+    for (int l = 0; l < lanes; ++l) {
+      ended[l] |= own[k][l] < 0 ? 1 : 0;
+      own[k][l] = ended[l] != 0 ? none : own[k][l];
+      going += 1 - ended[l];
+    }
+    if (going == 0) {
+      return k;
+    }
+  }
+  return tile.classes;
+}
+
+/// How often each row has its k-th label; 0 where it has none, or has had it at an earlier place.
+NDLOSS_INLINE void count_labels(const std::int32_t (*own)[lanes], std::ptrdiff_t k, std::ptrdiff_t most, std::int32_t none,
+                                std::int32_t* often) {
+  std::int32_t before[lanes];
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    before[l] = own[k][l] == none ? 1 : 0;
+    often[l] = 0;
+  }
+  for (std::ptrdiff_t j = 0; j < k; ++j) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      before[l] |= own[j][l] == own[k][l] ? 1 : 0;
+    }
+  }
+  for (std::ptrdiff_t j = k; j < most; ++j) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      often[l] += own[j][l] == own[k][l] ? 1 : 0;
+    }
+  }
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    often[l] = before[l] != 0 ? 0 : often[l];
+  }
+}
+
 /// Rows with several targets each: all classes against the first targets, then the second ones, ...
 template <MarginJob J, class T>
 NDLOSS_INLINE void observe_targets(const MarginTile<T>& tile, WideLanes<T>& values) {
-  // A target that a row does not have scores inf: no class comes near it.
+  std::int32_t own[short_row][lanes];
   T score[short_row][lanes];
-  std::ptrdiff_t most = 0;
-  for (int l = 0; l < tile.rows; ++l) {
-    for (std::ptrdiff_t k = 0; k < tile.count[l]; ++k) {
-      T& own = tile.numbers[tile.target[l * tile.target_stride + k] * lanes + l];
-      score[k][l] = own;
-      own = -math::infinity<T>;
-    }
-    most = tile.count[l] > most ? tile.count[l] : most;
-  }
+  const auto none = static_cast<std::int32_t>(tile.classes);
+  const std::ptrdiff_t most = read_labels(tile, own);
+#pragma omp simd
   for (int l = 0; l < lanes; ++l) {
-    for (std::ptrdiff_t k = l < tile.rows ? tile.count[l] : 0; k < most; ++k) {
-      score[k][l] = math::infinity<T>;
+    tile.numbers[tile.classes * lanes + l] = 0;
+  }
+  for (std::ptrdiff_t k = 0; k < most; ++k) {
+    for (int l = 0; l < lanes; ++l) {
+      T& at = tile.numbers[own[k][l] * lanes + l];
+      score[k][l] = at;
+      at = -math::infinity<T>;
     }
   }
   if constexpr (J == MarginJob::gradient) {
@@ -137,14 +191,17 @@ NDLOSS_INLINE void observe_targets(const MarginTile<T>& tile, WideLanes<T>& valu
   for (std::ptrdiff_t k = 0; k < most; ++k) {
     EdgeLanes<T> edges;
     SlopeLanes<1, T> slopes;
+    std::int32_t often[lanes];
     T times[lanes];
     slopes.clear();
+    count_labels(own, k, most, none, often);
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      edges.set(l, tile.margin, score[k][l]);
+      times[l] = static_cast<T>(often[l]);
     }
-    for (int l = 0; l < lanes; ++l) {
-      times[l] = l < tile.rows && k < tile.count[l] ? tile.times[l * tile.target_stride + k] : T(0);
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {  // a target that a row does not have scores inf: no class comes near it
+      edges.set(l, tile.margin, math::select(times[l] > T(0), score[k][l], math::infinity<T>));
     }
     std::ptrdiff_t c = 0;
     for (; c + run <= tile.classes; c += run) {
@@ -160,10 +217,15 @@ NDLOSS_INLINE void observe_targets(const MarginTile<T>& tile, WideLanes<T>& valu
       }
     }
     if constexpr (J == MarginJob::gradient) {
-      for (int l = 0; l < tile.rows; ++l) {
-        if (k < tile.count[l]) {
-          tile.output[tile.target[l * tile.target_stride + k] * lanes + l] = static_cast<T>(0.0 - slopes.at(l));
-        }
+      T slope[lanes];
+      std::int32_t place[lanes];
+#pragma omp simd
+      for (int l = 0; l < lanes; ++l) {
+        slope[l] = static_cast<T>(0.0 - slopes.at(l));
+        place[l] = often[l] > 0 ? own[k][l] : none;
+      }
+      for (int l = 0; l < lanes; ++l) {
+        tile.output[place[l] * lanes + l] = slope[l];
       }
     }
   }

@@ -20,7 +20,9 @@ struct MarginRows {
 /// At most `tile_rows` rows, each with its distinct targets, which are in [0, classes).
 ///
 /// Across kernels (fewer than `short_row` classes) take class c of row r at `numbers[c * tile_rows + r]`, destroy them, and
-/// leave gradients at the same places of `output`. Along kernels read and write rows where they are stored, a chunk at a time.
+/// leave gradients at the same places of `output`. For several targets they take all labels of tile_rows rows, -1 behind a
+/// row's last one, instead of `count` and `times`, and room for one class more in `numbers` and `output`. Along kernels read
+/// and write rows where they are stored, a chunk at a time.
 template <class T>
 struct MarginTile {
   int rows = 0;
