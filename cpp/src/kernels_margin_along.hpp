@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels_label.hpp"
 #include "kernels_margin_hinges.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -141,6 +142,9 @@ void tile_along(const MarginTile<T>& given) {
       const std::ptrdiff_t rest = tile.classes - first;
       const std::ptrdiff_t size = rest < margin_chunk ? rest : margin_chunk;
       const std::ptrdiff_t filled = (size + lanes - 1) / lanes * lanes;
+      if (tile.pack == nullptr) {
+        prefetch_lines(reinterpret_cast<const T*>(tile.row[r]) + first, size);
+      }
       bool in_place = tile.pack == nullptr && filled == size;
       for (std::ptrdiff_t k = 0; k < count && in_place; ++k) {
         in_place = target[k] < first || target[k] >= first + size;
