@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -83,11 +84,18 @@ class Scratch {
   std::unique_ptr<char[]> memory_;
 };
 
+/// Nothing to be done before a task.
+struct Unprepared {
+  void operator()(std::int64_t /*first*/, std::int64_t /*last*/, int /*thread*/) const {}
+};
+
 /// Runs body(block, thread, part) -> BadValue over `blocks` blocks and adds the parts to `total` in order. The result does not
-/// depend on the threads or their schedule. The body must not throw.
-template <class Body>
+/// depend on the threads or their schedule. Before the blocks [first, last) that a thread takes at a time it calls
+/// prepare(first, last, thread); where a task of the grid is a power of two, none of them crosses a multiple of it. Neither
+/// must throw.
+template <class Body, class Prepare = Unprepared>
 Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body,
-                          const Grid& grid = {}) {
+                          const Grid& grid = {}, const Prepare& prepare = {}) {
   const std::int64_t slice = std::min(blocks, grid.slice);
   std::vector<Part> parts(static_cast<std::size_t>(slice));
   std::vector<BadValue> bad(static_cast<std::size_t>(threads));
@@ -96,10 +104,13 @@ Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, c
       interrupt.check();
     }
     const std::int64_t count = std::min(slice, blocks - first);
-    const std::int64_t each = threads == 1 ? count : std::clamp<std::int64_t>(count / (8 * threads), 1, grid.task);
+    const std::int64_t share = threads == 1 ? count : std::max<std::int64_t>(count / (8 * threads), 1);
+    const std::int64_t each =
+        share >= grid.task ? grid.task : static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(share)));
     auto task = [&](std::int64_t index, int thread) {
       const std::int64_t begin = index * each;
       const std::int64_t end = std::min(begin + each, count);
+      prepare(first + begin, first + end, thread);
       for (std::int64_t block = begin; block < end; ++block) {
         Part& part = parts[static_cast<std::size_t>(block)];
         part = Part{};

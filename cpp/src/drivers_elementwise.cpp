@@ -47,7 +47,7 @@ void add(Part& part, const T* value, const Operands<T>& operands, const BlockFac
          const T* numbers) {
   const WeightTable<T>& weighting = active_weight<T>();
   const WeightedSum result = weighting.sum(value, factors.loss, count);
-  const double divisor = factors.divisor == factors.loss ? result.weight
+  const double divisor = factors.divisor == factors.loss ? operands.sum_of(factors.loss, count)
                          : factors.divisor == nullptr    ? static_cast<double>(count)
                                                          : weighting.total(factors.divisor, count);
   part.add(result.sum, divisor);
@@ -81,35 +81,37 @@ Accumulator in_rows(Accumulator total, const ElementwiseCall& call) {
 
 template <class T>
 Accumulator accumulate_as(const ElementwiseCall& call) {
-  const Operands<T> operands(call, nullptr);
+  const Operands<T> operands(call, nullptr, true);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
   const bool weighs = operands.weighs();
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (weighs ? operands.stride() : 0));
-  return in_rows(reduce_blocks(call.initial, range.blocks(), threads, call.interrupt,
-                               [&](std::int64_t index, int thread, Part& part) {
-                                 ElementwiseBlock<T> block{};
-                                 CarriedLanes lanes;
-                                 BadValue bad;
-                                 T* numbers = scratch.of<T>(thread);
-                                 in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
-                                   const std::int64_t begin = range.at(index) + piece.first;
-                                   operands.point(block, begin, piece.count, numbers);
-                                   if (!weighs) {
-                                     carry(block, lanes, piece);
-                                     const BlockResult result = kernels.sum(call.loss.loss, block);
-                                     put(part, result, piece.count);
-                                     bad.merge(placed(result.bad, begin));
-                                     return;
-                                   }
-                                   block.value = numbers + operands.scratch();
-                                   bad.merge(placed(kernels.map(call.loss.loss, block).bad, begin));
-                                   const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
-                                   add(part, block.value, operands, factors, piece.count, numbers);
-                                 });
-                                 return bad;
-                               }),
+  return in_rows(reduce_blocks(
+                     call.initial, range.blocks(), threads, call.interrupt,
+                     [&](std::int64_t index, int thread, Part& part) {
+                       ElementwiseBlock<T> block{};
+                       CarriedLanes lanes;
+                       BadValue bad;
+                       T* numbers = scratch.of<T>(thread);
+                       in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
+                         const std::int64_t begin = range.at(index) + piece.first;
+                         operands.point(block, begin, piece.count, numbers);
+                         if (!weighs) {
+                           carry(block, lanes, piece);
+                           const BlockResult result = kernels.sum(call.loss.loss, block);
+                           put(part, result, piece.count);
+                           bad.merge(placed(result.bad, begin));
+                           return;
+                         }
+                         block.value = numbers + operands.scratch();
+                         bad.merge(placed(kernels.map(call.loss.loss, block).bad, begin));
+                         const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
+                         add(part, block.value, operands, factors, piece.count, numbers);
+                       });
+                       return bad;
+                     },
+                     Grid{}, staging(operands, range, scratch)),
                  call);
 }
 
@@ -129,27 +131,29 @@ BadValue map_block(const ElementwiseCall& call, const Operands<T>& operands, con
 
 template <class T>
 BadValue map_as(const ElementwiseCall& call, const Output& value) {
-  const Operands<T> operands(call, nullptr);
+  const Operands<T> operands(call, nullptr, true);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
   const Writer<T> writer(value, range.begin);
   const std::int64_t piece = writer.slots() > 0 ? piece_size : operands.piece();
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + writer.slots() * operands.stride());
-  return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
-                       [&](std::int64_t index, int thread, Part& /*part*/) {
-                         ElementwiseBlock<T> block{};
-                         BadValue bad;
-                         T* numbers = scratch.of<T>(thread);
-                         T* to = numbers + operands.scratch();
-                         in_pieces(range.size_of(index), piece, [&](const Piece& one) {
-                           const std::int64_t begin = range.at(index) + one.first;
-                           operands.point(block, begin, one.count, numbers);
-                           block.value = writer.begin(begin, to);
-                           bad.merge(map_block(call, operands, block, begin, numbers));
-                           writer.end(begin, one.count, to);
-                         });
-                         return bad;
-                       })
+  return reduce_blocks(
+             Accumulator(), range.blocks(), threads, call.interrupt,
+             [&](std::int64_t index, int thread, Part& /*part*/) {
+               ElementwiseBlock<T> block{};
+               BadValue bad;
+               T* numbers = scratch.of<T>(thread);
+               T* to = numbers + operands.scratch();
+               in_pieces(range.size_of(index), piece, [&](const Piece& one) {
+                 const std::int64_t begin = range.at(index) + one.first;
+                 operands.point(block, begin, one.count, numbers);
+                 block.value = writer.begin(begin, to);
+                 bad.merge(map_block(call, operands, block, begin, numbers));
+                 writer.end(begin, one.count, to);
+               });
+               return bad;
+             },
+             Grid{}, staging(operands, range, scratch))
       .bad;
 }
 
@@ -171,7 +175,7 @@ double row_sum(const T* terms, std::int64_t n) {
 /// The unreduced loss of a loss that averages over its last axis: rows in blocks of whole rows, or one long row in pieces.
 template <class T>
 BadValue map_rows_as(const ElementwiseCall& call, const Output& value) {
-  const Operands<T> operands(call, nullptr);
+  const Operands<T> operands(call, nullptr, false);
   const std::int64_t classes = last_extent(*call.operands[0]);
   const std::int64_t rows = value.size;
   const auto divisor = static_cast<double>(row_divisor(call));
@@ -222,7 +226,7 @@ BadValue map_rows_as(const ElementwiseCall& call, const Output& value) {
 
 template <class T>
 Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients& wanted) {
-  const Operands<T> operands(call, wanted.upstream);
+  const Operands<T> operands(call, wanted.upstream, true);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
   const bool weighs = operands.weighs();
@@ -247,65 +251,67 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
   const bool plain = !has_factors && !wanted.value.wanted() && !several && wanted.grads[0].wanted() && writer(0).slots() == 0;
   const std::int64_t size = plain ? operands.piece() : piece_size;
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (plain ? 0 : (2 + derivatives) * operands.stride()));
-  return in_rows(reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
-                               [&](std::int64_t index, int thread, Part& part) {
-                                 ElementwiseBlock<T> block{};
-                                 CarriedLanes lanes;
-                                 BadValue bad;
-                                 T* numbers = scratch.of<T>(thread);
-                                 T* spare = numbers + operands.scratch();
-                                 in_pieces(range.size_of(index), size, [&](const Piece& piece) {
-                                   const std::int64_t begin = range.at(index) + piece.first;
-                                   const std::int64_t count = piece.count;
-                                   operands.point(block, begin, count, numbers);
-                                   carry(block, lanes, piece);
-                                   const BlockFactors<T> factors = operands.factors(begin, count, numbers);
-                                   if (wanted.value.wanted()) {
-                                     block.value = value.begin(begin, spare);
-                                     map_block(call, operands, block, begin, numbers);
-                                     value.end(begin, count, spare);
-                                   } else if (weighs) {
-                                     block.value = spare;
-                                     kernels.map(call.loss.loss, block);
-                                     add(part, block.value, operands, factors, count, numbers);
-                                   }
-                                   block.scale = has_factors ? T(1) : scale;
-                                   for (int k = 0; k < derivatives; ++k) {
-                                     T* to = writer(k).begin(begin, spare + (k + 2) * operands.stride());
-                                     (k < computed ? block.grad[k] : block.curvature[k - computed]) = to;
-                                   }
-                                   const BlockResult result = kernel(call.loss.loss, block);
-                                   if (!weighs) {
-                                     put(part, result, count);
-                                   }
-                                   T* products = spare + operands.stride();
-                                   if (has_factors) {
-                                     const T* upstream = operands.upstream(begin, count, numbers);
-                                     const T* one = factors.loss != nullptr ? factors.loss : upstream;
-                                     weighting.product(one, one == upstream ? nullptr : upstream, scale, products, count);
-                                   }
-                                   const T* keep = operands.keep(numbers);
-                                   for (int k = 0; k < derivatives; ++k) {
-                                     T* made = k < computed ? block.grad[k] : block.curvature[k - computed];
-                                     if (has_factors) {
-                                       weighting.multiply(made, products, count);
-                                     }
-                                     if (keep != nullptr) {
-                                       weighting.guard(made, keep, T(0), made, count);
-                                     }
-                                     writer(k).end(begin, count, made);
-                                   }
-                                   bad.merge(placed(result.bad, begin));
-                                 });
-                                 return bad;
-                               }),
+  return in_rows(reduce_blocks(
+                     Accumulator(), range.blocks(), threads, call.interrupt,
+                     [&](std::int64_t index, int thread, Part& part) {
+                       ElementwiseBlock<T> block{};
+                       CarriedLanes lanes;
+                       BadValue bad;
+                       T* numbers = scratch.of<T>(thread);
+                       T* spare = numbers + operands.scratch();
+                       in_pieces(range.size_of(index), size, [&](const Piece& piece) {
+                         const std::int64_t begin = range.at(index) + piece.first;
+                         const std::int64_t count = piece.count;
+                         operands.point(block, begin, count, numbers);
+                         carry(block, lanes, piece);
+                         const BlockFactors<T> factors = operands.factors(begin, count, numbers);
+                         if (wanted.value.wanted()) {
+                           block.value = value.begin(begin, spare);
+                           map_block(call, operands, block, begin, numbers);
+                           value.end(begin, count, spare);
+                         } else if (weighs) {
+                           block.value = spare;
+                           kernels.map(call.loss.loss, block);
+                           add(part, block.value, operands, factors, count, numbers);
+                         }
+                         block.scale = has_factors ? T(1) : scale;
+                         for (int k = 0; k < derivatives; ++k) {
+                           T* to = writer(k).begin(begin, spare + (k + 2) * operands.stride());
+                           (k < computed ? block.grad[k] : block.curvature[k - computed]) = to;
+                         }
+                         const BlockResult result = kernel(call.loss.loss, block);
+                         if (!weighs) {
+                           put(part, result, count);
+                         }
+                         T* products = spare + operands.stride();
+                         if (has_factors) {
+                           const T* upstream = operands.upstream(begin, count, numbers);
+                           const T* one = factors.loss != nullptr ? factors.loss : upstream;
+                           weighting.product(one, one == upstream ? nullptr : upstream, scale, products, count);
+                         }
+                         const T* keep = operands.keep(numbers);
+                         for (int k = 0; k < derivatives; ++k) {
+                           T* made = k < computed ? block.grad[k] : block.curvature[k - computed];
+                           if (has_factors) {
+                             weighting.multiply(made, products, count);
+                           }
+                           if (keep != nullptr) {
+                             weighting.guard(made, keep, T(0), made, count);
+                           }
+                           writer(k).end(begin, count, made);
+                         }
+                         bad.merge(placed(result.bad, begin));
+                       });
+                       return bad;
+                     },
+                     Grid{}, staging(operands, range, scratch)),
                  call);
 }
 
 /// Σ of what the elements add to the divisor of a mean, from weights, masks and ignored targets alone.
 template <class T>
 double divisor_as(const ElementwiseCall& call) {
-  const Operands<T> operands(call, nullptr);
+  const Operands<T> operands(call, nullptr, false);
   const Range range(0, -1, operands.size());
   if (!operands.weighs()) {
     return static_cast<double>(range.count());
@@ -335,35 +341,37 @@ BadValue weight_gradient_as(const ElementwiseCall& call, const ArrayView* upstre
                             const Output& out) {
   ElementwiseCall unweighted = call;
   unweighted.weight = nullptr;
-  const Operands<T> operands(unweighted, upstream);
+  const Operands<T> operands(unweighted, upstream, true);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
   const WeightTable<T>& weighting = active_weight<T>();
   const Writer<T> writer(out, range.begin);
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + operands.stride());
-  return reduce_blocks(Accumulator(), range.blocks(), threads, call.interrupt,
-                       [&](std::int64_t index, int thread, Part& /*part*/) {
-                         ElementwiseBlock<T> block{};
-                         BadValue bad;
-                         T* numbers = scratch.of<T>(thread);
-                         T* to = numbers + operands.scratch();
-                         in_pieces(range.size_of(index), piece_size, [&](const Piece& piece) {
-                           const std::int64_t begin = range.at(index) + piece.first;
-                           operands.point(block, begin, piece.count, numbers);
-                           block.value = writer.begin(begin, to);
-                           bad.merge(placed(kernels_of<T>(call.loss).map(call.loss.loss, block).bad, begin));
-                           weighting.subtract(block.value, static_cast<T>(offset), piece.count);
-                           const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
-                           for (const T* factor : {factors.loss, operands.upstream(begin, piece.count, numbers)}) {
-                             if (factor != nullptr) {
-                               weighting.multiply(block.value, factor, piece.count);
-                             }
-                           }
-                           weighting.product(block.value, nullptr, static_cast<T>(scale), block.value, piece.count);
-                           writer.end(begin, piece.count, to);
-                         });
-                         return bad;
-                       })
+  return reduce_blocks(
+             Accumulator(), range.blocks(), threads, call.interrupt,
+             [&](std::int64_t index, int thread, Part& /*part*/) {
+               ElementwiseBlock<T> block{};
+               BadValue bad;
+               T* numbers = scratch.of<T>(thread);
+               T* to = numbers + operands.scratch();
+               in_pieces(range.size_of(index), piece_size, [&](const Piece& piece) {
+                 const std::int64_t begin = range.at(index) + piece.first;
+                 operands.point(block, begin, piece.count, numbers);
+                 block.value = writer.begin(begin, to);
+                 bad.merge(placed(kernels_of<T>(call.loss).map(call.loss.loss, block).bad, begin));
+                 weighting.subtract(block.value, static_cast<T>(offset), piece.count);
+                 const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
+                 for (const T* factor : {factors.loss, operands.upstream(begin, piece.count, numbers)}) {
+                   if (factor != nullptr) {
+                     weighting.multiply(block.value, factor, piece.count);
+                   }
+                 }
+                 weighting.product(block.value, nullptr, static_cast<T>(scale), block.value, piece.count);
+                 writer.end(begin, piece.count, to);
+               });
+               return bad;
+             },
+             Grid{}, staging(operands, range, scratch))
       .bad;
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <memory>
 
 #include "blocks.hpp"
 #include "kernel_table.hpp"
@@ -17,6 +19,10 @@ inline constexpr std::int64_t block_size = elementwise_block;
 /// Elements that are worked on at a time where operands are packed or weighed, so that the copies stay in L1.
 inline constexpr std::int64_t piece_size = 1024;
 static_assert(block_size % piece_size == 0 && packed_ahead == 2 * piece_size);
+
+/// Elements of the blocks that a thread takes at a time.
+inline constexpr std::int64_t task_size = task_blocks * block_size;
+static_assert(std::has_single_bit(static_cast<std::uint64_t>(task_blocks)));
 
 /// Nanoseconds of one thread per element, roughly: what the threading threshold is judged by.
 inline constexpr double element_cost = 0.4;
@@ -59,7 +65,8 @@ struct BlockFactors {
 template <class T>
 class Operands {
  public:
-  Operands(const ElementwiseCall& call, const ArrayView* upstream)
+  /// `in_tasks`: it is read in tasks of blocks, each of which is announced by `stage`.
+  Operands(const ElementwiseCall& call, const ArrayView* upstream, bool in_tasks)
       : call_(call), operands_(call.loss.operands), pack_(active_pack<T>()), weighting_(active_weight<T>()) {
     const ArrayView* views[arrays] = {};
     std::copy_n(call.operands, operands_, views);
@@ -69,9 +76,17 @@ class Operands {
     views[upstream_index] = upstream;
     layout_ = lay_out(views, arrays, arrays_);
     stride_ = std::min(piece_size, (layout_.size + 63) / 64 * 64);
+    stage_stride_ = std::min(task_size, (layout_.size + 63) / 64 * 64);
     for (int k = 0; k < arrays; ++k) {
-      if (arrays_[k].data != nullptr && ((selects() && k < operands_) || !reads_in_place<T>(arrays_[k]))) {
-        slot_[k] = slots_++;
+      if (arrays_[k].data != nullptr) {
+        repeat(k);
+        const bool there = repeated_[k].numbers != nullptr || reads_in_place<T>(arrays_[k]);
+        if (!there && in_tasks && columns_scatter(k)) {
+          staged_[k] = ++stages_;
+        }
+        if ((selects() && k < operands_) || !(there || staged_[k] > 0)) {
+          slot_[k] = slots_++;
+        }
       }
     }
     if (selects()) {
@@ -86,7 +101,7 @@ class Operands {
   [[nodiscard]] std::int64_t size() const { return layout_.size; }
 
   /// Numbers of scratch that a thread needs, and how far apart its blocks of them stand.
-  [[nodiscard]] std::int64_t scratch() const { return slots_ * stride_; }
+  [[nodiscard]] std::int64_t scratch() const { return slots_ * stride_ + stages_ * stage_stride_; }
   [[nodiscard]] std::int64_t stride() const { return stride_; }
 
   /// Whether some elements may take no part.
@@ -96,7 +111,16 @@ class Operands {
   [[nodiscard]] bool weighs() const { return call_.weight != nullptr || call_.sample_weight != nullptr || selects(); }
 
   /// How many elements of a block are worked on at a time.
-  [[nodiscard]] std::int64_t piece() const { return slots_ > 0 ? piece_size : block_size; }
+  [[nodiscard]] std::int64_t piece() const { return slots_ > 0 || repeats_ ? piece_size : block_size; }
+
+  /// Packs what is better packed for a whole task, elements [begin, end).
+  void stage(std::int64_t begin, std::int64_t end, T* numbers) const {
+    for (int k = 0; k < arrays; ++k) {
+      if (staged_[k] > 0) {
+        static_cast<void>(read_block<T>(layout_, arrays_[k], pack_, begin, end - begin, staged(k, begin, numbers)));
+      }
+    }
+  }
 
   /// Points a block at elements [begin, begin + count).
   void point(ElementwiseBlock<T>& block, std::int64_t begin, std::int64_t count, T* numbers) const {
@@ -155,6 +179,17 @@ class Operands {
     return result;
   }
 
+  /// Σ of a piece's factors; of those that repeat, taken once for all pieces.
+  double sum_of(const T* factors, std::int64_t count) const {
+    const bool whole = count == piece_size;
+    for (int k = weight_index; whole && k <= sample_index; ++k) {
+      if (factors == repeated_[k].every_piece) {
+        return repeated_[k].sum;
+      }
+    }
+    return weighting_.factors(factors, count);
+  }
+
   /// The upstream gradients of those elements; null where there are none.
   const T* upstream(std::int64_t begin, std::int64_t count, T* numbers) const {
     return read(upstream_index, begin, count, numbers);
@@ -166,13 +201,55 @@ class Operands {
   static constexpr int mask_index = max_operands + 2;
   static constexpr int upstream_index = max_operands + 3;
   static constexpr int arrays = max_operands + 4;
-  static constexpr T harmless = T(0.5);  // in every domain
+  static constexpr std::int64_t gathered_columns = 32;  // of which a piece takes whole cache lines
+  static constexpr T harmless = T(0.5);                 // in every domain
 
   const T* read(int k, std::int64_t begin, std::int64_t count, T* numbers) const {
     if (arrays_[k].data == nullptr) {
       return nullptr;
     }
+    if (const Repeated& one = repeated_[k]; one.numbers != nullptr) {
+      return one.numbers.get() + begin % one.period;
+    }
+    if (staged_[k] > 0) {
+      return staged(k, begin, numbers);
+    }
     return read_block<T>(layout_, arrays_[k], pack_, begin, count, numbers + slot_[k] * stride_);
+  }
+
+  /// Where an element of a staged array is put.
+  T* staged(int k, std::int64_t element, T* numbers) const {
+    return numbers + slots_ * stride_ + (staged_[k] - 1) * stage_stride_ + (element - call_.begin) % task_size;
+  }
+
+  /// Whether the elements of a row stand far apart, and those of a column side by side: a piece takes a few numbers of each
+  /// cache line then, and it is gone before the next piece comes.
+  [[nodiscard]] bool columns_scatter(int k) const {
+    const int last = layout_.ndim - 1;
+    const Strided& array = arrays_[k];
+    return last > 0 && layout_.shape[last] > gathered_columns && array.strides[last - 1] == item_size(array.dtype);
+  }
+
+  /// Packs an array that repeats one short row, once for all pieces: what stands from any of its elements on for a piece.
+  void repeat(int k) {
+    const int last = layout_.ndim - 1;
+    const std::int64_t* strides = arrays_[k].strides;
+    if (layout_.size == 0 || last < 0 || std::any_of(strides, strides + last, [](auto step) { return step != 0; })) {
+      return;
+    }
+    const std::int64_t period = strides[last] == 0 ? 1 : layout_.shape[last];
+    if (period > piece_size || period == layout_.size) {
+      return;
+    }
+    const std::int64_t size = std::min(layout_.size, period + piece_size);
+    repeated_[k].period = period;
+    repeated_[k].numbers.reset(new T[static_cast<std::size_t>(size)]);
+    static_cast<void>(read_block<T>(layout_, arrays_[k], pack_, 0, size, repeated_[k].numbers.get()));
+    repeats_ = true;
+    if ((k == weight_index || k == sample_index) && piece_size % period == 0 && size > piece_size) {
+      repeated_[k].every_piece = repeated_[k].numbers.get() + call_.begin % period;
+      repeated_[k].sum = weighting_.factors(repeated_[k].every_piece, piece_size);
+    }
   }
 
   const T* guarded(const T* factor, const T* kept, T* to, std::int64_t count) const {
@@ -183,6 +260,14 @@ class Operands {
     return to;
   }
 
+  /// The numbers of an array that repeats `period` of them, and where they stand one after the other.
+  struct Repeated {
+    std::int64_t period = 1;
+    std::unique_ptr<T[]> numbers;
+    const T* every_piece = nullptr;  // where whole pieces begin if all do at the same number, and their sum
+    double sum = 0;
+  };
+
   const ElementwiseCall& call_;
   int operands_;
   const PackTable<T>& pack_;
@@ -191,6 +276,11 @@ class Operands {
   std::int64_t stride_ = 0;
   std::int64_t slots_ = 0;
   std::int64_t slot_[arrays] = {};
+  std::int64_t stage_stride_ = 0;
+  std::int64_t stages_ = 0;
+  std::int64_t staged_[arrays] = {};  // from 1; 0: not staged
+  Repeated repeated_[arrays];
+  bool repeats_ = false;
   std::int64_t keep_slot_ = 0;
   std::int64_t loss_slot_ = 0;
   std::int64_t divisor_slot_ = 0;
@@ -246,6 +336,14 @@ void carry(ElementwiseBlock<T>& block, CarriedLanes& lanes, const Piece& piece) 
   lanes.opens = piece.first == 0;
   lanes.closes = piece.closes;
   block.carried = &lanes;
+}
+
+/// What reduce_blocks calls before a task: packs what the operands have to have packed for all of it.
+template <class T>
+auto staging(const Operands<T>& operands, const Range& range, const Scratch& scratch) {
+  return [&](std::int64_t first, std::int64_t last, int thread) {
+    operands.stage(range.at(first), range.at(last - 1) + range.size_of(last - 1), scratch.of<T>(thread));
+  };
 }
 
 template <class T>

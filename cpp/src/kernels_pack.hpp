@@ -6,10 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
 
 #include "kernels_transpose.hpp"
 #include "ndloss/dtype.hpp"
 #include "ndloss/inline.hpp"
+#include "ndloss/lanes.hpp"
 #include "pack_table.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -76,35 +81,62 @@ struct Truth {
   NDLOSS_INLINE explicit operator std::int64_t() const { return byte != 0 ? 1 : 0; }
 };
 
-/// `count` adjacent elements.
-template <class S, bool swapped, class T>
-NDLOSS_INLINE void pack_adjacent(const char* from, std::ptrdiff_t count, T* to) {
+#ifdef __F16C__
+/// Adjacent halves by the instruction for them: the formula of `to_float` is nine, more than a loss such as mse is itself.
+NDLOSS_INLINE void pack_halves(const char* from, std::ptrdiff_t count, float* to) {
+  std::ptrdiff_t i = 0;
+#ifdef __AVX512F__
+  for (; i + 16 <= count; i += 16) {
+    _mm512_storeu_ps(to + i, _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 2 * i))));
+  }
+#else
+  for (; i + 8 <= count; i += 8) {
+    _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 2 * i))));
+  }
+#endif
+  for (; i < count; ++i) {
+    to[i] = to_float(load<Float16, false>(from + 2 * i));
+  }
+}
+#endif
+
+/// `count` elements, `step` elements apart.
+template <class S, bool swapped, int step, class T>
+NDLOSS_INLINE void pack_steps(const char* from, std::ptrdiff_t count, T* to) {
+#ifdef __F16C__
+  if constexpr (std::is_same_v<S, Float16> && std::is_same_v<T, float> && !swapped && step == 1) {
+    pack_halves(from, count, to);
+    return;
+  }
+#endif
 #pragma omp simd
   for (std::ptrdiff_t i = 0; i < count; ++i) {
-    to[i] = convert<T>(load<S, swapped>(from + i * static_cast<std::ptrdiff_t>(sizeof(S))));
+    to[i] = convert<T>(load<S, swapped>(from + i * step * static_cast<std::ptrdiff_t>(sizeof(S))));
   }
 }
 
 /// The same, asking memory for the next block: it comes while the passes behind work on the copy of this one.
-template <class S, bool swapped, class T>
-void pack_stream(const char* from, std::ptrdiff_t count, T* to) {
-  constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
+template <class S, bool swapped, int step, class T>
+NDLOSS_INLINE void pack_stream(const char* from, std::ptrdiff_t count, T* to) {
+  constexpr std::ptrdiff_t size = step * static_cast<std::ptrdiff_t>(sizeof(S));
   constexpr std::ptrdiff_t group = 64;
-  constexpr std::ptrdiff_t ahead = packed_ahead * size;
+  constexpr std::ptrdiff_t ahead = packed_ahead / step * size;
   std::ptrdiff_t i = 0;
   for (; i + group <= count; i += group) {
     for (std::ptrdiff_t line = 0; line < group * size; line += 64) {
       __builtin_prefetch(from + i * size + ahead + line);
     }
-    pack_adjacent<S, swapped>(from + i * size, group, to + i);
+    pack_steps<S, swapped, step>(from + i * size, group, to + i);
   }
-  pack_adjacent<S, swapped>(from + i * size, count - i, to + i);
+  pack_steps<S, swapped, step>(from + i * size, count - i, to + i);
 }
 
 template <class S, bool swapped, class T>
 void pack(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t to_stride) {
   if (stride == sizeof(S) && to_stride == 1) {
-    pack_stream<S, swapped>(from, count, to);
+    pack_stream<S, swapped, 1>(from, count, to);
+  } else if (std::is_same_v<S, T> && !swapped && stride == 2 * sizeof(S) && to_stride == 1) {
+    pack_stream<S, swapped, std::is_same_v<S, T> ? 2 : 1>(from, count, to);
   } else if (stride == 0 && to_stride == 1) {
     const T value = convert<T>(load<S, swapped>(from));
     for (std::ptrdiff_t i = 0; i < count; ++i) {
@@ -113,6 +145,77 @@ void pack(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, 
   } else {
     for (std::ptrdiff_t i = 0; i < count; ++i) {
       to[i * to_stride] = convert<T>(load<S, swapped>(from + i * stride));
+    }
+  }
+}
+
+/// Asks memory for the lines of the bytes from `from` up to `end`.
+NDLOSS_INLINE void prefetch_lines(const char* from, const char* end) {
+  for (; from < end; from += 64) {
+    __builtin_prefetch(from);
+  }
+  __builtin_prefetch(end - 1);
+}
+
+/// Where one line alone is left out between two rows, memory is asked for it too: it comes anyway, and a stream without gaps is
+/// faster.
+template <class S, class T>
+void pack_rows(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to) {
+  constexpr auto size = static_cast<std::ptrdiff_t>(sizeof(S));
+  const std::ptrdiff_t bytes = columns * size;
+  const bool aligned = (reinterpret_cast<std::uintptr_t>(from) | static_cast<std::uintptr_t>(row_stride)) % 64 == 0;
+  const std::ptrdiff_t touched = (bytes + 63) / 64 * 64 + (aligned ? 0 : 64);
+  const std::ptrdiff_t span = !aligned && row_stride == touched + 64 ? row_stride : bytes;
+  const std::ptrdiff_t ahead = (prefetch_bytes + span - 1) / span * row_stride;
+  for (std::ptrdiff_t r = 0; r < rows; ++r) {
+    const char* row = from + r * row_stride;
+    prefetch_lines(row + ahead, row + ahead + span);
+    pack_steps<S, false, 1>(row, columns, to + r * columns);
+  }
+}
+
+/// Rows of which each repeats one number.
+template <class S, class T>
+void repeat_rows(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to) {
+  for (std::ptrdiff_t r = 0; r < rows; ++r) {
+    const T value = convert<T>(load<S, false>(from + r * row_stride));
+#pragma omp simd
+    for (std::ptrdiff_t c = 0; c < columns; ++c) {
+      to[r * columns + c] = value;
+    }
+  }
+}
+
+/// Squares of columns whose elements stand side by side, turned in registers: down the rows a few columns at a time, so that
+/// few streams are open at once and each line is used up while it is there.
+template <class T>
+void turn(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to) {
+  constexpr std::ptrdiff_t width = Vector<T>::width;
+  constexpr std::ptrdiff_t ahead = 512 / static_cast<std::ptrdiff_t>(sizeof(T));
+  if (rows < width || columns < width) {
+    for (std::ptrdiff_t r = 0; r < rows; ++r) {
+      for (std::ptrdiff_t c = 0; c < columns; ++c) {
+        to[r * columns + c] = from[c * column_stride + r];
+      }
+    }
+    return;
+  }
+  for (std::ptrdiff_t left = 0; left < columns; left += width) {
+    const std::ptrdiff_t c = left + width <= columns ? left : columns - width;  // the last square overlaps the one before
+    for (std::ptrdiff_t top = 0; top < rows; top += width) {
+      const std::ptrdiff_t r = top + width <= rows ? top : rows - width;
+      typename Vector<T>::type line[width];
+#pragma GCC unroll 8
+      for (std::ptrdiff_t k = 0; k < width; ++k) {
+        const T* at = from + (c + k) * column_stride + r;
+        __builtin_prefetch(at + ahead);
+        std::memcpy(&line[k], at, sizeof line[k]);
+      }
+      transpose_square<T, static_cast<int>(width) / 2>(line);
+#pragma GCC unroll 8
+      for (std::ptrdiff_t k = 0; k < width; ++k) {
+        std::memcpy(to + (r + k) * columns + c, &line[k], sizeof line[k]);
+      }
     }
   }
 }
@@ -148,6 +251,10 @@ template <class T, class S>
 constexpr void enter(PackTable<T>& table, DType dtype) {
   table.pack[static_cast<int>(dtype)][0] = pack<S, false, T>;
   table.pack[static_cast<int>(dtype)][1] = pack<S, (sizeof(S) > 1), T>;
+  if constexpr (!std::is_same_v<T, std::int64_t> && !requires { S::value_of(0); }) {
+    table.pack_rows[static_cast<int>(dtype)] = pack_rows<S, T>;
+    table.repeat_rows[static_cast<int>(dtype)] = repeat_rows<S, T>;
+  }
 }
 
 template <class T>
@@ -156,6 +263,7 @@ constexpr PackTable<T> pack_table_of() {
   if constexpr (!std::is_same_v<T, std::int64_t>) {
     table.transpose = transpose<T>;
     table.transpose_back = transpose_back<T>;
+    table.turn = turn<T>;
     enter<T, float>(table, DType::float32);
     enter<T, double>(table, DType::float64);
     enter<T, Float16>(table, DType::float16);

@@ -1,4 +1,4 @@
-/// Weights of blocks: Σ w v with Σ w, and gradients times what multiplies them. The same for every loss, so that losses need
+/// Weights of blocks: Σ w v and Σ w, and gradients times what multiplies them. The same for every loss, so that losses need
 /// no kernels of their own for it.
 #pragma once
 
@@ -11,28 +11,14 @@ namespace ndloss::NDLOSS_ISA {
 namespace {
 
 template <class T>
-struct WeightedLane {
-  Tally<T> value;
-  double weight = 0;
-};
-
-template <class T>
-NDLOSS_INLINE WeightedLane<T> operator+(const WeightedLane<T>& a, const WeightedLane<T>& b) {
-  return {a.value + b.value, a.weight + b.weight};
+NDLOSS_INLINE Tally<T> weighted_at(const T* value, const T* weight, std::ptrdiff_t i) {
+  return {value[i] * weight[i], T(0)};
 }
 
 template <class T>
-NDLOSS_INLINE WeightedLane<T> weighted_at(const T* value, const T* weight, std::ptrdiff_t i) {
-  return {{value[i] * weight[i], T(0)}, static_cast<double>(weight[i])};
-}
-
-template <class T>
-NDLOSS_INLINE void weighted_run(const T* value, const T* weight, std::ptrdiff_t i, int l, WideLanes<T>& values,
-                                double* weights) {
-  const WeightedLane<T> lane =
-      pairwise<run>([&](int r) __attribute__((always_inline)) { return weighted_at(value, weight, i + l + r * lanes); });
-  values.add(l, widen(lane.value));
-  weights[l] += lane.weight;
+NDLOSS_INLINE void weighted_run(const T* value, const T* weight, std::ptrdiff_t i, int l, WideLanes<T>& values) {
+  values.add(l, widen(pairwise<run>(
+                    [&](int r) __attribute__((always_inline)) { return weighted_at(value, weight, i + l + r * lanes); })));
 }
 
 template <class T>
@@ -40,30 +26,55 @@ WeightedSum weighted_sum(const T* value, const T* weight, std::ptrdiff_t size) {
   constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
   WideLanes<T> values;
   values.clear();
-  double weights[lanes] = {};
   std::ptrdiff_t i = 0;
   for (; i + step <= size; i += step) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      weighted_run(value, weight, i, l, values, weights);
+      weighted_run(value, weight, i, l, values);
     }
   }
   for (int l = 0; i < size; ++i, l = (l + 1) % lanes) {
-    const WeightedLane<T> lane = weighted_at(value, weight, i);
-    values.add(l, widen(lane.value));
-    weights[l] += lane.weight;
+    values.add(l, widen(weighted_at(value, weight, i)));
   }
   const math::Pair<double> sum = values.join();
-  WeightedSum result{sum.head, sum.tail, 0};
-  for (const double w : weights) {
-    result.weight += w;
-  }
+  WeightedSum result{sum.head, sum.tail};
   if (sizeof(T) == 4 && !(math::abs(result.sum) < math::infinity<double>)) {
     // A lane may have overflowed where the sum does not: term by term in double.
-    result = {0, 0, result.weight};
+    result = {0, 0};
     for (std::ptrdiff_t k = 0; k < size; ++k) {
       result.sum += static_cast<double>(value[k]) * static_cast<double>(weight[k]);
     }
+  }
+  return result;
+}
+
+template <class T>
+NDLOSS_INLINE Plain factor_at(const T* factors, std::ptrdiff_t i) {
+  return {static_cast<double>(factors[i])};
+}
+
+template <class T>
+NDLOSS_INLINE void factor_run(const T* factors, std::ptrdiff_t i, int l, double* sums) {
+  sums[l] += pairwise<run>([&](int r) __attribute__((always_inline)) { return factor_at(factors, i + l + r * lanes); }).head;
+}
+
+template <class T>
+double sum_of_factors(const T* factors, std::ptrdiff_t size) {
+  constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
+  double sums[lanes] = {};
+  std::ptrdiff_t i = 0;
+  for (; i + step <= size; i += step) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      factor_run(factors, i, l, sums);
+    }
+  }
+  for (int l = 0; i < size; ++i, l = (l + 1) % lanes) {
+    sums[l] += static_cast<double>(factors[i]);
+  }
+  double result = 0;
+  for (const double sum : sums) {
+    result += sum;
   }
   return result;
 }
@@ -146,7 +157,7 @@ void guard(const T* from, const T* keep, T otherwise, T* to, std::ptrdiff_t size
 
 template <class T>
 constexpr WeightTable<T> weight_table() {
-  return {weighted_sum<T>, multiply<T>, product<T>, distance_from<T>, total<T>, choose<T>, guard<T>};
+  return {weighted_sum<T>, sum_of_factors<T>, multiply<T>, product<T>, distance_from<T>, total<T>, choose<T>, guard<T>};
 }
 
 }  // namespace

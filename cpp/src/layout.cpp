@@ -38,7 +38,12 @@ Layout lay_out(const ArrayView* const* views, int count, Strided* arrays) {
     if (views[k] != nullptr) {
       Strided& array = arrays[k];
       const std::int64_t item = item_size(array.dtype);
-      const bool even = layout.ndim == 0 || (layout.ndim == 1 && array.strides[0] == item);
+      std::int64_t stride = item;
+      bool even = true;
+      for (int d = layout.ndim - 1; d >= 0; --d) {
+        even = even && array.strides[d] == stride;
+        stride *= layout.shape[d];
+      }
       array.contiguous =
           even && !array.swapped && std::bit_cast<std::uintptr_t>(array.data) % static_cast<std::uintptr_t>(item) == 0;
     }

@@ -42,20 +42,46 @@ bool native_at(const Strided& array, const char* at) {
   return array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(at) % sizeof(T) == 0;
 }
 
-/// Rows of an array that stand side by side, turned in registers, a tile of columns at a time, and put one after the other.
+/// Copies whole rows of an array, in the way that suits its strides.
 template <class T, class Pack>
-void turn_rows(const Strided& array, const Pack& pack, const char* at, std::int64_t rows, std::int64_t stride,
-               std::int64_t columns, T* to) {
-  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
-  std::int64_t done = 0;
-  for (; done + tile_rows <= columns; done += tile_rows) {
-    pack.transpose(reinterpret_cast<const T*>(at + done * stride), stride / size, rows, to + done, columns);
+class RowsCopy {
+ public:
+  RowsCopy(const Layout& layout, const Strided& array, const Pack& pack) : array_(array), pack_(pack) {
+    if (layout.ndim > 1) {
+      stride_ = array.strides[layout.ndim - 1];
+      row_stride_ = array.strides[layout.ndim - 2];
+    }
   }
-  const auto copy = pack.pack[static_cast<int>(array.dtype)][0];
-  for (std::int64_t r = 0; r < rows && done < columns; ++r) {
-    copy(at + r * size + done * stride, stride, columns - done, to + r * columns + done, 1);
+
+  void operator()(const char* at, std::int64_t rows, std::int64_t columns, T* to) const {
+    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t item = item_size(array_.dtype);
+    const auto dtype = static_cast<std::size_t>(array_.dtype);
+    const bool by_rows = !array_.swapped && pack_.pack_rows[dtype] != nullptr;
+    const auto copy = pack_.pack[dtype][array_.swapped ? 1 : 0];
+    if (by_rows && stride_ == item) {
+      pack_.pack_rows[dtype](at, row_stride_, rows, columns, to);
+    } else if (by_rows && stride_ == 0) {
+      pack_.repeat_rows[dtype](at, row_stride_, rows, columns, to);
+    } else if (row_stride_ == size && stride_ % size == 0 && native_at<T>(array_, at)) {
+      pack_.turn(reinterpret_cast<const T*>(at), stride_ / size, rows, columns, to);
+    } else if (row_stride_ == item && rows > 8) {
+      for (std::int64_t c = 0; c < columns; ++c) {
+        copy(at + c * stride_, item, rows, to + c, columns);
+      }
+    } else {
+      for (std::int64_t r = 0; r < rows; ++r) {
+        copy(at + r * row_stride_, stride_, columns, to + r * columns, 1);
+      }
+    }
   }
-}
+
+ private:
+  const Strided& array_;
+  const Pack& pack_;
+  std::int64_t stride_ = 0;
+  std::int64_t row_stride_ = 0;
+};
 
 /// Elements [begin, begin + count) as contiguous T: in place where they are, else packed into `scratch`.
 template <class T, class Pack>
@@ -78,29 +104,28 @@ const T* read_block(const Layout& layout, const Strided& array, const Pack& pack
     at += index[d] * array.strides[d];
   }
   const int last = layout.ndim - 1;
-  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
-  const bool beside = last > 0 && layout.shape[last] >= tile_rows && array.strides[last - 1] == size &&
-                      array.strides[last] % size == 0 && native_at<T>(array, array.data);
+  const RowsCopy<T, Pack> rows_copy(layout, array, pack);
   T* to = scratch;
   while (count > 0) {
     const std::int64_t columns = layout.shape[last];
-    const std::int64_t below = beside && index[last] == 0 ? layout.shape[last - 1] - index[last - 1] : 0;
+    const std::int64_t below = last > 0 && index[last] == 0 ? layout.shape[last - 1] - index[last - 1] : 0;
     const std::int64_t rows = std::min(below, count / columns);
+    const std::int64_t n = rows > 0 ? columns : std::min(columns - index[last], count);
     if (rows > 1) {
-      turn_rows(array, pack, at, rows, array.strides[last], columns, to);
-      to += rows * columns;
-      count -= rows * columns;
-      at += (rows - 1) * array.strides[last - 1] + columns * array.strides[last];
-      index[last - 1] += rows - 1;
-      index[last] = columns;
+      rows_copy(at, rows, columns, to);
     } else {
-      const std::int64_t n = std::min(columns - index[last], count);
       copy(at, array.strides[last], n, to, 1);
-      to += n;
-      count -= n;
-      at += n * array.strides[last];
-      index[last] += n;
     }
+    if (rows > 1) {
+      to += (rows - 1) * columns;
+      count -= (rows - 1) * columns;
+      at += (rows - 1) * array.strides[last - 1];
+      index[last - 1] += rows - 1;
+    }
+    to += n;
+    count -= n;
+    at += n * array.strides[last];
+    index[last] += n;
     for (int d = last; d > 0 && index[d] == layout.shape[d]; --d) {
       at += array.strides[d - 1] - index[d] * array.strides[d];
       index[d] = 0;

@@ -22,6 +22,13 @@ struct PackTable {
   /// A tile of rows of adjacent classes to classes of adjacent rows; not for labels. Strides count numbers.
   void (*transpose)(const T* from, std::ptrdiff_t row_stride, std::ptrdiff_t classes, T* to, std::ptrdiff_t to_stride);
   void (*transpose_back)(const T* from, std::ptrdiff_t classes, T* to, std::ptrdiff_t row_stride);
+  /// `rows` rows, `row_stride` bytes apart, of `columns` elements side by side in this machine's byte order, to rows that stand
+  /// one after the other; null for labels and numbers of 8 bits.
+  void (*pack_rows[dtypes])(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to);
+  /// The same of rows that repeat their first element.
+  void (*repeat_rows[dtypes])(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to);
+  /// The same of numbers that stand side by side down a column, columns `column_stride` numbers apart; not for labels.
+  void (*turn)(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to);
 };
 
 }  // namespace ndloss

@@ -5,16 +5,17 @@
 
 namespace ndloss {
 
-/// Σ w v with what it has lost, and Σ w.
+/// Σ w v with what it has lost.
 struct WeightedSum {
   double sum;
   double carry;
-  double weight;
 };
 
 template <class T>
 struct WeightTable {
   WeightedSum (*sum)(const T* value, const T* weight, std::ptrdiff_t size);
+  /// Σ w
+  double (*factors)(const T* weight, std::ptrdiff_t size);
   /// values *= factors
   void (*multiply)(T* values, const T* factors, std::ptrdiff_t size);
   /// out = scale a b; without a second array, scale a

@@ -51,7 +51,14 @@ KERNELS = {
         Kernel("curvature_chunk", 2),
         Kernel("labels_inside", 1),
     ],
-    "pack": [Kernel("pack", 77), Kernel("unpack", 8), Kernel("transpose", 2, bits=256), Kernel("transpose_back", 2, bits=256)],
+    "pack": [
+        Kernel("pack", 77),
+        Kernel("pack_rows", 26),
+        Kernel("unpack", 8),
+        Kernel("transpose", 2, bits=256),
+        Kernel("transpose_back", 2, bits=256),
+        Kernel("turn", 2, bits=256),
+    ],
     "sequence": [Kernel("ctc_value", 2), Kernel("ctc_gradient", 2)],
     "softmax": [
         Kernel("tile_across", 20),
@@ -63,7 +70,10 @@ KERNELS = {
         Kernel("curvature_row", 2),
     ],
     "vectors": [Kernel("run_tile", 38), Kernel("transpose", 2, bits=256), Kernel("transpose_back", 2, bits=256)],
-    "weight": [Kernel(name, 2) for name in ("weighted_sum", "multiply", "product", "distance_from", "total", "choose", "guard")],
+    "weight": [
+        Kernel(name, 2)
+        for name in ("weighted_sum", "sum_of_factors", "multiply", "product", "distance_from", "total", "choose", "guard")
+    ],
 }
 
 
@@ -83,11 +93,17 @@ SCALAR = [
     Exemption("label", "likelihood<", ALL, "remainder", "the last rows of a tile"),
     Exemption("margin", r"tile_(across|along)<.*\(MarginJob\)1", ALL, "sub|cvt sub|mul sub|cvt mul sub|add cmp sub", "targets"),
     Exemption("margin", "curvature_across<", ALL, "mul", "targets"),
-    Exemption("pack", "(un)?pack<", ALL, "remainder", "strided elements, and the last ones"),
-    Exemption("pack", "pack<Float16,", ALL, "mul|cvt mul", "the same, as two loops: subnormal and other numbers"),
+    Exemption("pack", "(un)?pack(_rows)?<", ALL, "remainder", "strided elements, and the last ones"),
+    Exemption("pack", "pack(_rows)?<Float16,", ALL, "mul|cvt mul", "the same, as two loops: subnormal and other numbers"),
     Exemption("pack", "unpack<double, Float16>", ALL, "cmp cvt", "the same, as two loops"),
     Exemption("pack", "pack<unsigned int,", ALL, "cvt", "the same; alone they are converted as 64-bit integers"),
-    Exemption("pack", "pack<(unsigned )?long, .*, (float|double)>", BEFORE_AVX512, "all", "no instruction converts these vectors"),
+    Exemption(
+        "pack",
+        "pack(_rows)?<(unsigned )?long, (.*, )?(float|double)>",
+        BEFORE_AVX512,
+        "all",
+        "no instruction converts these vectors",
+    ),
     Exemption("sequence", "ctc_", ALL, "cvt", "the states' labels, read from anywhere"),
     Exemption("sequence", "ctc_gradient<", ALL, "cmp fmadd mul sub|add cmp mul sub", "the last classes' exponentials in write_row"),
     Exemption("sequence", "ctc_gradient<", ALL, "add|add cmp mul sub|add cmp cvt mul sub", "the classes of labels"),
