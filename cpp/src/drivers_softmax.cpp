@@ -1,10 +1,11 @@
 // Cross entropy, softmax and log-softmax over whole arrays: tiles of rows, and rows too long for a tile.
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "long_row.hpp"
 #include "ndloss/math.hpp"
 #include "row_driver.hpp"
+#include "staged_tiles.hpp"
 
 namespace ndloss {
 namespace {
@@ -60,46 +61,6 @@ struct Shares {
   }
 };
 
-/// What the segments of a long row come to together.
-struct LongRow {
-  SoftmaxRow row;
-  double coefficients;
-  double distance;
-};
-
-/// e^(a - b) for a <= b, with the rounding of the difference put back.
-double exp_difference(double a, double b) {
-  const math::Pair<double> difference = math::two_sum(a, -b);
-  return math::exp_nonpositive(difference.head) * (1.0 + difference.tail);
-}
-
-LongRow merge(const SegmentState* states, std::int64_t count) {
-  double max = -math::infinity<double>;
-  for (std::int64_t s = 0; s < count; ++s) {
-    max = states[s].max > max ? states[s].max : max;
-  }
-  const bool finite = std::fabs(max) < math::infinity<double>;
-  const double origin = max == -math::infinity<double> ? 0.0 : max;
-  double rest = 0;
-  double maxima = 0;
-  LongRow result{};
-  for (std::int64_t s = 0; s < count; ++s) {
-    const SegmentState& state = states[s];
-    if (state.max == max) {
-      rest += state.rest;
-      maxima += 1;
-    } else {
-      rest += (state.rest + 1.0) * exp_difference(state.max, max);
-    }
-    const double from = state.max == -math::infinity<double> ? 0.0 : state.max;
-    result.coefficients += state.coefficients;
-    result.distance += state.distance + math::product_or_zero(state.coefficients, origin - from);
-  }
-  rest = finite ? rest + (maxima - 1.0) : math::nan<double>;
-  result.row = {.max = max, .rest = rest, .log_total = math::log1p_nonnegative(rest), .share = 1.0 / (1.0 + rest)};
-  return result;
-}
-
 template <class T>
 class SoftmaxDriver {
  public:
@@ -129,7 +90,7 @@ class SoftmaxDriver {
                            const std::int64_t begin = base_.call.begin + block * each;
                            const std::int64_t end = std::min(begin + each, base_.end);
                            T* numbers = scratch.template of<T>(thread);
-                           const Staged staged = stage(begin, end, numbers + tile_scratch());
+                           const auto staged = stage_tiles<T>(base_.walk, begin, end, numbers + tile_scratch());
                            BadValue bad;
                            for (std::int64_t row = begin; row < end; row += tile_height()) {
                              const int count = static_cast<int>(std::min(tile_height(), end - row));
@@ -173,44 +134,6 @@ class SoftmaxDriver {
       taken = taken || walk.array(k).data == walk.array(target_array).data;
     }
     return taken;
-  }
-
-  /// The whole tiles of a block that are copied together: the logits before they are looked at, the output after the last.
-  struct Staged {
-    std::int64_t tiles = 0;
-    T* input = nullptr;
-    T* output = nullptr;
-    char* stream = nullptr;  // where the output goes
-
-    /// What there is for the tile `rows` behind the first.
-    [[nodiscard]] Staged at(std::int64_t rows, std::int64_t classes) const {
-      if (rows / tile_rows >= tiles) {
-        return {};
-      }
-      return {1, input + rows * classes, output == nullptr ? nullptr : output + rows * classes, nullptr};
-    }
-  };
-
-  Staged stage(std::int64_t begin, std::int64_t end, T* numbers) const {
-    const RowWalk& walk = base_.walk;
-    Staged staged;
-    const std::int64_t tiles = (end - begin) / tile_rows;
-    const char* logits = tiles > 0 ? stream_of_tiles<T>(walk, input_array, begin, tiles) : nullptr;
-    if (logits == nullptr) {
-      return staged;
-    }
-    staged.tiles = tiles;
-    staged.input = numbers;
-    gather_tiles<T>(walk, input_array, logits, tiles, staged.input);
-    bool alone = walk.present(output_array) && !walk.present(target_array);
-    for (int k = output_array + 1; k < class_arrays; ++k) {
-      alone = alone && !walk.present(k);
-    }
-    staged.stream = alone ? stream_of_tiles<T>(walk, output_array, begin, tiles) : nullptr;
-    if (staged.stream != nullptr) {
-      staged.output = numbers + tiles * tile_rows * walk.classes();
-    }
-    return staged;
   }
 
   [[nodiscard]] std::int64_t tile_height() const { return rows_per_tile(base_.walk.classes()); }
@@ -261,7 +184,7 @@ class SoftmaxDriver {
     return static_cast<T>((1.0 - base_.call.label_smoothing) * rows.labels.weight[r]);
   }
 
-  BadValue run_tile(std::int64_t row, int count, T* numbers, const Staged& staged, Part& part) const {
+  BadValue run_tile(std::int64_t row, int count, T* numbers, const StagedTiles<T>& staged, Part& part) const {
     const RowWalk& walk = base_.walk;
     const RowOffsets offsets = walk.offsets(row, count);
     TileRows<T> rows;
