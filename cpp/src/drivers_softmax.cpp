@@ -18,7 +18,7 @@ constexpr std::int64_t parallel_row = 4 * row_segment;
 
 /// Rows of a tile: a function of the number of classes alone.
 std::int64_t rows_per_tile(std::int64_t classes) {
-  return classes < short_row ? tile_rows : std::clamp<std::int64_t>(4096 / classes, 1, tile_rows);
+  return classes < short_row ? tile_rows : std::clamp<std::int64_t>(16384 / classes, 1, tile_rows);
 }
 
 /// Rows of a block: a function of the number of classes alone, and whole tiles.
@@ -77,7 +77,7 @@ class SoftmaxDriver {
     const std::int64_t classes = base_.walk.classes();
     const std::int64_t logits = rows * std::max<std::int64_t>(classes, 1);
     const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(logits) * logit_cost), base_.call.threads);
-    if (classes == 0 && base_.call.probabilities != nullptr) {
+    if (classes == 0) {
       return rows_of_nothing();
     }
     if (classes > parallel_row) {
@@ -98,6 +98,7 @@ class SoftmaxDriver {
                                SegmentState states[parallel_row / row_segment];
                                bad.merge(long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part));
                              } else {
+                               staged.ask_ahead(base_.walk, row - begin);
                                bad.merge(run_tile(row, count, numbers, staged.at(row - begin, classes), part));
                              }
                            }
@@ -120,6 +121,7 @@ class SoftmaxDriver {
       TileLabels labels;
       read_labels(base_.call, base_.walk, base_.walk.offsets(row, count), row, count, labels);
       total.count += labels.kept;
+      total.bad.merge(labels.bad);
     }
     return total;
   }
@@ -174,14 +176,12 @@ class SoftmaxDriver {
     tile.add = shares_.add;
     if (base_.walk.present(label_array)) {
       tile.label = rows.labels.label;
+      tile.label_weight = rows.labels.weight;
+      tile.label_share = 1.0 - base_.call.label_smoothing;
     } else if (base_.call.selects()) {
       tile.takes_part = rows.labels.keep;
     }
     tile.scale = base_.wanted != nullptr ? rows.scale : nullptr;
-  }
-
-  [[nodiscard]] T label_coefficient(const TileRows<T>& rows, int r) const {
-    return static_cast<T>((1.0 - base_.call.label_smoothing) * rows.labels.weight[r]);
   }
 
   BadValue run_tile(std::int64_t row, int count, T* numbers, const StagedTiles<T>& staged, Part& part) const {
@@ -189,19 +189,12 @@ class SoftmaxDriver {
     const RowOffsets offsets = walk.offsets(row, count);
     TileRows<T> rows;
     base_.read_rows(offsets, row, count, rows);
-    T coefficients[tile_rows];
     double losses[tile_rows];
     SoftmaxTile<T> tile;
     set_common(tile, rows);
     tile.rows = count;
     tile.classes = walk.classes();
     tile.value = losses;
-    if (tile.label != nullptr) {
-      for (int r = 0; r < tile_rows; ++r) {
-        coefficients[r] = label_coefficient(rows, r);
-      }
-      tile.label_coefficient = coefficients;
-    }
     const std::int64_t each = tile_numbers();
     const auto readable = [&](int k) {
       TileNumbers<T> place = in_place<T>(walk, k, offsets, count);
@@ -342,7 +335,7 @@ class SoftmaxDriver {
 
     double a = 0;
     if (labelled) {
-      a = static_cast<double>(label_coefficient(rows, 0));
+      a = static_cast<double>(static_cast<T>((1.0 - base_.call.label_smoothing) * rows.labels.weight[0]));
       const double origin = whole.row.max == -math::infinity<double> ? 0.0 : whole.row.max;
       whole.coefficients += a;
       whole.distance += math::product_or_zero(a, origin - static_cast<double>(label_input));

@@ -12,16 +12,23 @@ namespace {
 template <Coefficients K, SoftmaxJob J, int Count, class T>
 NDLOSS_INLINE void observe_across(const SoftmaxTile<T>& tile, const ReferenceLanes<T>& references, std::ptrdiff_t c, int l,
                                   RowSums<T>& sums) {
-  const SoftmaxReference<T> reference = references.get(l);
-  const auto one = [&](int k) __attribute__((always_inline)) {
-    return observe<Direction::across, K, J>(tile, reference, c + k, l, true);
-  };
-  if constexpr (Count == 1) {
-    sums.template add<K>(l, widened(one(0)));
-  } else {
-    sums.template add<K>(
-        l, pairwise<Count / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
-  }
+  Front<T> front = sums.template front_of<J>(l);
+  sums.template add<K>(l, observe<Direction::across, K, J, Count>(
+                              tile, references.get(l), l, [c](int k) __attribute__((always_inline)) { return c + k; },
+                              [](int /*k*/) __attribute__((always_inline)) { return true; }, front));
+  sums.template set_front<J>(l, front);
+}
+
+/// The first class of one row, which leaves nothing behind.
+template <Coefficients K, SoftmaxJob J, class T>
+NDLOSS_INLINE void begin_across(const SoftmaxTile<T>& tile, const ReferenceLanes<T>& references, int l, RowSums<T>& sums) {
+  Front<T> front{-math::infinity<T>, T(0)};
+  RowTerms<T> terms = observe<Direction::across, K, J, 1>(
+      tile, references.get(l), l, [](int /*k*/) __attribute__((always_inline)) { return std::ptrdiff_t{0}; },
+      [](int /*k*/) __attribute__((always_inline)) { return true; }, front);
+  terms.rest = Wide<T>{};
+  sums.template add<K>(l, terms);
+  sums.template set_front<J>(l, front);
 }
 
 template <SoftmaxJob J, class T>
@@ -57,10 +64,11 @@ void tile_across(const SoftmaxTile<T>& given) {
   const SoftmaxTile<T> tile = given;
   ReferenceLanes<T> references;
   RowLanes<T> rows;
+#pragma omp simd
   for (int l = 0; l < lanes; ++l) {
-    references.max[l] = -math::infinity<T>;
+    references.max[l] = tile.input[l];  // a NaN stays, and is not looked for again where the row begins
   }
-  for (std::ptrdiff_t c = 0; c < tile.classes; ++c) {
+  for (std::ptrdiff_t c = 1; c < tile.classes; ++c) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       const T x = tile.input[c * tile.class_stride + l];
@@ -71,15 +79,25 @@ void tile_across(const SoftmaxTile<T>& given) {
   for (int l = 0; l < lanes; ++l) {
     references.derive(l);
   }
-  read_rows<K>(tile, rows);  // before the exponentials, which may take the logits' place
+  read_rows<Direction::across, K, J>(tile, rows);  // before the exponentials, which may take the logits' place
 
   RowSums<T> sums;
   sums.template clear<K>();
-  std::ptrdiff_t c = 0;
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    begin_across<K, J>(tile, references, l, sums);
+  }
+  std::ptrdiff_t c = 1;
   for (; c + run <= tile.classes; c += run) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       observe_across<K, J, run>(tile, references, c, l, sums);
+    }
+  }
+  for (; c + 2 <= tile.classes; c += 2) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      observe_across<K, J, 2>(tile, references, c, l, sums);
     }
   }
   for (; c < tile.classes; ++c) {
@@ -91,7 +109,7 @@ void tile_across(const SoftmaxTile<T>& given) {
 
   for (int l = 0; l < lanes; ++l) {
     rows.rest[l] = sums.rest.at(l);
-    rows.maxima[l] = sums.maxima.at(l);
+    rows.maxima[l] = 1.0;
     rows.coefficients[l] = K == Coefficients::probabilities ? sums.coefficients.at(l) : 0.0;
     rows.distance[l] = K != Coefficients::none ? sums.distance.at(l) : 0.0;
   }

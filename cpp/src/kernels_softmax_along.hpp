@@ -44,11 +44,11 @@ NDLOSS_INLINE T row_max(const T* x, std::ptrdiff_t n) {
 template <Coefficients K, SoftmaxJob J, class T>
 NDLOSS_INLINE void observe_run(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c, int l,
                                std::ptrdiff_t r, RowSums<T>& sums) {
-  const auto one = [&](int k) __attribute__((always_inline)) {
-    return observe<Direction::along, K, J>(tile, reference, c + l + k * lanes, r, true);
-  };
-  sums.template add<K>(
-      l, pairwise<run / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
+  Front<T> front = sums.template front_of<J>(l);
+  sums.template add<K>(l, observe<Direction::along, K, J, run>(
+                              tile, reference, r, [c, l](int k) __attribute__((always_inline)) { return c + l + k * lanes; },
+                              [](int /*k*/) __attribute__((always_inline)) { return true; }, front));
+  sums.template set_front<J>(l, front);
 }
 
 /// Groups of lanes that the last classes of a row, fewer than a step, are taken by.
@@ -57,12 +57,22 @@ inline constexpr int part = run / 2;
 template <Coefficients K, SoftmaxJob J, class T>
 NDLOSS_INLINE void observe_part(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, int first, int l, int count,
                                 RowSums<T>& sums) {
-  const auto one = [&](int k) __attribute__((always_inline)) {
-    const int c = first + l + k * lanes;
-    return observe<Direction::along, K, J>(tile, reference, c, 0, c < count);
-  };
-  sums.template add<K>(
-      l, pairwise<part / 2>([&](int k) __attribute__((always_inline)) { return widened(one(2 * k) + one(2 * k + 1)); }));
+  const auto at = [first, l](int k) __attribute__((always_inline)) { return first + l + k * lanes; };
+  Front<T> front = sums.template front_of<J>(l);
+  sums.template add<K>(l,
+                       observe<Direction::along, K, J, part>(
+                           tile, reference, 0, at, [&](int k) __attribute__((always_inline)) { return at(k) < count; }, front));
+  sums.template set_front<J>(l, front);
+}
+
+/// The front of a lane, once the row is at its end: the rest of its row unless it is a maximum.
+template <SoftmaxJob J, class T>
+NDLOSS_INLINE double end_lane(const SoftmaxReference<T>& reference, int l, RowSums<T>& sums) {
+  const Front<T> front = sums.template front_of<J>(l);
+  const bool is_max = front.x == reference.max;
+  const T e = carries(J) ? front.e : reference.exp(front.x);
+  sums.rest.add(l, widen(Tally<T>{is_max ? T(0) : e}));
+  return is_max ? 1.0 : 0.0;
 }
 
 /// The last classes of a row copied out, so that whole groups can be read.
@@ -98,12 +108,18 @@ struct RowRemainder {
   }
 };
 
-/// Sums over the first `end` classes of row r. Not inlined: tiles and segments share it.
+/// Sums over the first `end` classes of row r; how many lanes have come to the row's maximum. Not inlined: tiles and segments
+/// share it.
 template <Coefficients K, SoftmaxJob J, class T>
-[[gnu::noinline]] void fold_row(const SoftmaxTile<T>& given, const SoftmaxReference<T> reference, std::ptrdiff_t r,
-                                std::ptrdiff_t end, RowSums<T>& sums) {
+[[gnu::noinline]] double fold_row(const SoftmaxTile<T>& given, const SoftmaxReference<T> reference, std::ptrdiff_t r,
+                                  std::ptrdiff_t end, RowSums<T>& sums) {
   const SoftmaxTile<T> tile = given;
   constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
+  sums.template clear<K>();
+  const Front<T> none{-math::infinity<T>, reference.exp(-math::infinity<T>)};
+  for (int l = 0; l < lanes; ++l) {
+    sums.template set_front<J>(l, none);
+  }
   std::ptrdiff_t c = 0;
   const T* ahead = tile.input + (r + tile.rows) * tile.row_stride;  // the same row of the next tile
   for (; c + step <= end; c += step) {
@@ -116,6 +132,9 @@ template <Coefficients K, SoftmaxJob J, class T>
     }
   }
   if (c < end) {
+    for (std::ptrdiff_t j = c; j < end; j += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
+      __builtin_prefetch(ahead + j);
+    }
     const int count = static_cast<int>(end - c);
     const RowRemainder<T> rest(tile, r, c, count);
     for (int first = 0; first < count; first += lanes * part) {
@@ -130,6 +149,12 @@ template <Coefficients K, SoftmaxJob J, class T>
       }
     }
   }
+  double maxima = 0;
+#pragma omp simd reduction(+ : maxima)
+  for (int l = 0; l < lanes; ++l) {
+    maxima += end_lane<J>(reference, l, sums);
+  }
+  return maxima;
 }
 
 template <class T>
@@ -204,13 +229,11 @@ void tile_along(const SoftmaxTile<T>& given) {
   for (int l = 0; l < lanes; ++l) {
     references.derive(l);
   }
-  read_rows<K>(tile, rows);
+  read_rows<Direction::along, K, J>(tile, rows);
   for (int l = 0; l < tile.rows; ++l) {
     RowSums<T> sums;
-    sums.template clear<K>();
-    fold_row<K, J>(tile, references.get(l), l, tile.classes, sums);
+    rows.maxima[l] = fold_row<K, J>(tile, references.get(l), l, tile.classes, sums);
     rows.rest[l] = joined(sums.rest);
-    rows.maxima[l] = joined(sums.maxima);
     rows.coefficients[l] = K == Coefficients::probabilities ? joined(sums.coefficients) : 0.0;
     rows.distance[l] = K != Coefficients::none ? joined(sums.distance) : 0.0;
   }
@@ -244,9 +267,8 @@ template <Coefficients K, SoftmaxJob J, class T>
 SegmentState fold_segment(const SoftmaxTile<T>& segment) {
   const SoftmaxReference<T> reference = softmax_reference(row_max(segment.input, segment.classes));
   RowSums<T> sums;
-  sums.template clear<K>();
-  fold_row<K, J>(segment, reference, 0, segment.classes, sums);
-  const SoftmaxRow row = softmax_finish(reference, joined(sums.rest), joined(sums.maxima));
+  const double maxima = fold_row<K, J>(segment, reference, 0, segment.classes, sums);
+  const SoftmaxRow row = softmax_finish(reference, joined(sums.rest), maxima);
   SegmentState state{};
   state.max = static_cast<double>(reference.max);
   state.rest = math::abs(state.max) < math::infinity<double> ? row.rest : joined(sums.rest);

@@ -23,41 +23,72 @@ constexpr bool is_product(SoftmaxJob job) { return job == SoftmaxJob::softmax_vj
 /// Whether a job keeps the exponentials in its output until the row is finished.
 constexpr bool stores(SoftmaxJob job) { return job != SoftmaxJob::value && job != SoftmaxJob::log_softmax; }
 
+/// Whether a lane's exponentials are carried along with its logits; without FMA, that is at SSE2, the choice of both does not
+/// vectorize, and what is left behind is exponentiated anew.
+constexpr bool carries(SoftmaxJob job) { return stores(job) && math::has_fma; }
+
 // ---- one class of one row ----
 
-/// What one class, or two, add to a row.
+/// What some classes add to their lane. Exponentials go into doubles two at a time: the loss of a dominant class is their sum
+/// alone, and has no digits to lose.
 template <class T>
 struct RowTerms {
-  Tally<T> rest;          // exponentials of all but the maxima
-  Tally<T> maxima;        // how many equal the maximum
+  Wide<T> rest;           // exponentials of all but one maximum
   Tally<T> coefficients;  // a_c
   Tally<T> distance;      // a_c (m - x_c)
 };
 
 template <class T>
 NDLOSS_INLINE RowTerms<T> operator+(const RowTerms<T>& a, const RowTerms<T>& b) {
-  return {a.rest + b.rest, a.maxima + b.maxima, a.coefficients + b.coefficients, a.distance + b.distance};
+  return {a.rest + b.rest, a.coefficients + b.coefficients, a.distance + b.distance};
 }
 
-/// What a lane adds up of a row. Exponentials go into doubles two at a time: the loss of a dominant class is their sum alone,
-/// and has no digits to lose.
+/// One of several exponentials, and the sum of two of them.
+template <class T, int N>
+NDLOSS_INLINE T value(const math::Several<T, N>& e, int k) {
+  return e.of[k];
+}
+
+template <class T, int N>
+NDLOSS_INLINE T value(const math::ScaledExps<T, N>& e, int k) {
+  return e.value(k);
+}
+
+template <class E>
+NDLOSS_INLINE auto wide_sum(const E& e, int j, int k) {
+  return widen(Tally<decltype(value(e, j))>{value(e, j)} + Tally<decltype(value(e, k))>{value(e, k)});
+}
+
+template <int N>
+NDLOSS_INLINE Plain wide_sum(const math::ScaledExps<float, N>& e, int j, int k) {
+  return {static_cast<double>(e.sum(j, k))};
+}
+
+/// The largest logit of a lane so far, and its exponential where it is carried. A class that comes leaves the smaller
+/// of the two behind: what is left behind in the end is all but one maximum, and no logit was compared with the row's maximum
+/// to leave it out. NaN is left behind.
 template <class T>
-struct RowLane {
-  Wide<T> rest;
-  Tally<T> maxima;
-  Tally<T> coefficients;
-  Tally<T> distance;
+struct Front {
+  T x = -math::infinity<T>;
+  T e = 0;
+
+  /// What x leaves behind.
+  NDLOSS_INLINE T meet(T other) {
+    const bool ahead = other > x;
+    const T behind = ahead ? x : other;
+    x = ahead ? other : x;
+    return behind;
+  }
+
+  /// The exponential of what x leaves behind. The first class is not left behind, be it -inf.
+  NDLOSS_INLINE T meet(T other, T other_e) {
+    const bool ahead = other >= x;
+    const T behind = ahead ? e : other_e;
+    x = ahead ? other : x;
+    e = ahead ? other_e : e;
+    return behind;
+  }
 };
-
-template <class T>
-NDLOSS_INLINE RowLane<T> operator+(const RowLane<T>& a, const RowLane<T>& b) {
-  return {a.rest + b.rest, a.maxima + b.maxima, a.coefficients + b.coefficients, a.distance + b.distance};
-}
-
-template <class T>
-NDLOSS_INLINE RowLane<T> widened(const RowTerms<T>& terms) {
-  return {widen(terms.rest), terms.maxima, terms.coefficients, terms.distance};
-}
 
 /// Where class c of row r stands; the stride that the lanes run along is 1.
 template <Direction D>
@@ -94,27 +125,46 @@ NDLOSS_INLINE V distance_origin(V max) {
   return math::select(max == -math::infinity<V>, V(0), max);
 }
 
-/// What one class adds to its lane; its exponential is stored where the job needs it again.
-template <Direction D, Coefficients K, SoftmaxJob J, class T>
-NDLOSS_INLINE RowTerms<T> observe(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t c,
-                                  std::ptrdiff_t r, bool keep) {
-  RowTerms<T> lane;
-  const Class<T> one = read_class<D, K, J>(tile, c, r);
-  const T e = reference.exp(one.x);
-  const bool is_max = one.x == reference.max;
-  lane.rest.head = is_max | !keep ? T(0) : e;
-  lane.maxima.head = is_max & keep ? T(1) : T(0);
-  if constexpr (K == Coefficients::probabilities) {
-    lane.coefficients.head = keep ? one.coefficient : T(0);
-  }
-  if constexpr (K != Coefficients::none) {
-    const T distance = math::product_or_zero(one.coefficient, distance_origin(reference.max) - one.x);
-    lane.distance.head = keep ? distance : T(0);
-  }
+/// What `Count` classes add to their lane; their exponentials are stored where the job needs them again. `at` gives the class
+/// of each; one that is not to be kept is one of logit -inf.
+template <Direction D, Coefficients K, SoftmaxJob J, int Count, class T, class At, class Keep>
+NDLOSS_INLINE RowTerms<T> observe(const SoftmaxTile<T>& tile, const SoftmaxReference<T>& reference, std::ptrdiff_t r,
+                                  const At& at, const Keep& keep, Front<T>& front) {
+  const auto classes =
+      math::several<Count>([&](int k) __attribute__((always_inline)) { return read_class<D, K, J>(tile, at(k), r); });
+  const auto x = math::several<Count>(
+      [&](int k) __attribute__((always_inline)) { return keep(k) ? classes.of[k].x : -math::infinity<T>; });
+  math::Several<T, Count> stored{};
   if constexpr (stores(J)) {
-    tile.output[offset<D>(tile.output_row_stride, tile.output_class_stride, c, r)] = e;
+    const auto exps = reference.template exps<Count>(x);
+    stored = math::several<Count>([&](int k) __attribute__((always_inline)) {
+      return tile.output[offset<D>(tile.output_row_stride, tile.output_class_stride, at(k), r)] = exps.value(k);
+    });
   }
-  return lane;
+  const auto rest = [&]() __attribute__((always_inline)) {
+    if constexpr (carries(J)) {
+      return math::several<Count>([&](int k) __attribute__((always_inline)) { return front.meet(x.of[k], stored.of[k]); });
+    } else {
+      return reference.template exps<Count>(
+          math::several<Count>([&](int k) __attribute__((always_inline)) { return front.meet(x.of[k]); }));
+    }
+  }();
+  const auto coefficient = [&](int k) __attribute__((always_inline)) {
+    return Tally<T>{K == Coefficients::probabilities && keep(k) ? classes.of[k].coefficient : T(0)};
+  };
+  const auto distance = [&](int k) __attribute__((always_inline)) {
+    const Class<T>& one = classes.of[k];
+    const T moved = math::product_or_zero(one.coefficient, distance_origin(reference.max) - one.x);
+    return Tally<T>{K != Coefficients::none && keep(k) ? moved : T(0)};
+  };
+  if constexpr (Count == 1) {
+    return RowTerms<T>{widen(Tally<T>{value(rest, 0)}), coefficient(0), distance(0)};
+  } else {
+    return pairwise<Count / 2>([&](int pair) __attribute__((always_inline)) {
+      const int k = 2 * pair;
+      return RowTerms<T>{wide_sum(rest, k, k + 1), coefficient(k) + coefficient(k + 1), distance(k) + distance(k + 1)};
+    });
+  }
 }
 
 /// What a finished row needs to put out one number per class.
@@ -228,19 +278,62 @@ struct RowLanes {
   }
 };
 
-/// Reads what the tile says of each row.
-template <Coefficients K, class T>
-NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
+/// The logit of each row's label, and its share of the shared coefficients; of class 0 where a row has no label.
+template <Direction D, Coefficients K, class T>
+NDLOSS_INLINE void look_up_labels(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
+  std::int64_t known[lanes];
+  std::int64_t place[lanes];
+#pragma omp simd
   for (int l = 0; l < lanes; ++l) {
-    const bool labelled = tile.label != nullptr && l < tile.rows && tile.label[l] >= 0;
-    const std::ptrdiff_t y = labelled ? tile.label[l] : 0;
-    const bool kept = K == Coefficients::probabilities ? tile.takes_part == nullptr || tile.takes_part[l] : labelled;
-    rows.kept[l] = kept ? T(1) : T(0);
-    rows.label_coefficient[l] = labelled ? tile.label_coefficient[l] : T(0);
-    rows.label_input[l] = labelled ? tile.input[l * tile.row_stride + y * tile.class_stride] : T(0);
-    rows.label_shared[l] = K == Coefficients::shared && labelled ? tile.per_class[y] : T(0);
-    rows.scale[l] = tile.scale != nullptr && l < tile.rows ? tile.scale[l] : T(1);
-    rows.inner[l] = T(0);
+    known[l] = tile.label[l] & ~(tile.label[l] >> 63);  // by integer arithmetic: there is no branch to guess
+    place[l] = offset<D>(tile.row_stride, tile.class_stride, known[l], l);
+  }
+  const int readable = D == Direction::across ? lanes : tile.rows;
+#pragma GCC unroll 8
+  for (int l = 0; l < readable; ++l) {
+    rows.label_input[l] = tile.input[place[l]];
+  }
+  for (int l = readable; l < lanes; ++l) {
+    rows.label_input[l] = T(0);
+  }
+  if constexpr (K == Coefficients::shared) {
+    for (int l = 0; l < lanes; ++l) {
+      rows.label_shared[l] = tile.per_class[known[l]];
+    }
+  }
+}
+
+/// Reads what the tile says of each row.
+template <Direction D, Coefficients K, SoftmaxJob J, class T>
+NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
+  if (tile.label != nullptr) {
+    look_up_labels<D, K>(tile, rows);
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      rows.label_coefficient[l] = static_cast<T>(tile.label_share * tile.label_weight[l]);
+    }
+    for (int l = 0; l < lanes; ++l) {
+      rows.kept[l] = tile.label[l] >= 0 ? T(1) : T(0);
+      if constexpr (K == Coefficients::shared) {
+        rows.label_shared[l] = tile.label[l] >= 0 ? rows.label_shared[l] : T(0);
+      }
+    }
+  } else {
+    for (int l = 0; l < lanes; ++l) {
+      rows.label_coefficient[l] = rows.label_input[l] = rows.label_shared[l] = T(0);
+      rows.kept[l] = K == Coefficients::probabilities && (tile.takes_part == nullptr || tile.takes_part[l]) ? T(1) : T(0);
+    }
+  }
+  if constexpr (K != Coefficients::shared) {
+    for (int l = 0; l < lanes; ++l) {
+      rows.label_shared[l] = T(0);
+    }
+  }
+  if constexpr (J != SoftmaxJob::value) {
+    for (int l = 0; l < lanes; ++l) {
+      rows.scale[l] = tile.scale != nullptr && l < tile.rows ? tile.scale[l] : T(1);
+      rows.inner[l] = T(0);
+    }
   }
 }
 
@@ -291,14 +384,14 @@ NDLOSS_INLINE void write_rows(const SoftmaxTile<T>& tile, const RowLanes<T>& row
 template <class T>
 struct RowSums {
   WideLanes<T> rest;
-  WideLanes<T> maxima;
   WideLanes<T> coefficients;
   WideLanes<T> distance;
+  T front[lanes];
+  T front_e[lanes];
 
   template <Coefficients K>
   NDLOSS_INLINE void clear() {
     rest.clear();
-    maxima.clear();
     if constexpr (K == Coefficients::probabilities) {
       coefficients.clear();
     }
@@ -308,14 +401,26 @@ struct RowSums {
   }
 
   template <Coefficients K>
-  NDLOSS_INLINE void add(int l, const RowLane<T>& lane) {
+  NDLOSS_INLINE void add(int l, const RowTerms<T>& lane) {
     rest.add(l, lane.rest);
-    maxima.add(l, widen(lane.maxima));
     if constexpr (K == Coefficients::probabilities) {
       coefficients.add(l, widen(lane.coefficients));
     }
     if constexpr (K != Coefficients::none) {
       distance.add(l, widen(lane.distance));
+    }
+  }
+
+  template <SoftmaxJob J>
+  NDLOSS_INLINE Front<T> front_of(int l) const {
+    return {front[l], carries(J) ? front_e[l] : T(0)};
+  }
+
+  template <SoftmaxJob J>
+  NDLOSS_INLINE void set_front(int l, const Front<T>& with) {
+    front[l] = with.x;
+    if constexpr (carries(J)) {
+      front_e[l] = with.e;
     }
   }
 };

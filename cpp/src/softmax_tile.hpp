@@ -23,8 +23,9 @@ enum class Coefficients : std::uint8_t { none, shared, probabilities };
 enum class SoftmaxJob : std::uint8_t { value, gradient, softmax, log_softmax, softmax_vjp, log_softmax_vjp };
 inline constexpr int softmax_jobs = 6;
 
-/// At most `tile_rows` rows. Strides count elements. Across kernels read and write all `tile_rows` lanes of a class, which must
-/// be adjacent (row stride 1); along kernels need adjacent classes (class stride 1). Per-row arrays have tile_rows entries.
+/// At most `tile_rows` rows, and at least one class. Strides count elements. Across kernels read and write all `tile_rows`
+/// lanes of a class, which must be adjacent (row stride 1); along kernels need adjacent classes (class stride 1). Per-row
+/// arrays have tile_rows entries.
 template <class T>
 struct SoftmaxTile {
   const T* input = nullptr;
@@ -41,8 +42,9 @@ struct SoftmaxTile {
   double shared = 0;                     // Σ a_c of the shared coefficients
   T keep = 1;                            // 1 - eps
   T add = 0;                             // eps / C
-  const std::int64_t* label = nullptr;   // class index, -1 for an ignored row
-  const T* label_coefficient = nullptr;  // (1 - eps) w_y
+  const std::int64_t* label = nullptr;   // class index, -1 for an ignored row and beyond the rows
+  const double* label_weight = nullptr;  // w_y, 0 of an ignored row
+  double label_share = 1;                // 1 - eps
   const bool* takes_part = nullptr;      // of rows without labels; null: all do
 
   const T* scale = nullptr;  // multiplies a row's gradient

@@ -13,14 +13,28 @@ struct StagedTiles {
   std::int64_t tiles = 0;
   T* input = nullptr;
   T* output = nullptr;
-  char* stream = nullptr;  // where the output goes
+  char* stream = nullptr;       // where the output goes
+  const char* ahead = nullptr;  // where the logits of the block behind stand, if it is of the same shape
 
   /// What there is for the tile `rows` behind the first.
   [[nodiscard]] StagedTiles at(std::int64_t rows, std::int64_t classes) const {
     if (rows / tile_rows >= tiles) {
       return {};
     }
-    return {1, input + rows * classes, output == nullptr ? nullptr : output + rows * classes, nullptr};
+    return {1, input + rows * classes, output == nullptr ? nullptr : output + rows * classes, nullptr, nullptr};
+  }
+
+  /// Asks memory for a share of the block behind, so that it comes while the tile `rows` behind the first is computed.
+  void ask_ahead(const RowWalk& walk, std::int64_t rows) const {
+    const std::int64_t tile = rows / tile_rows;
+    if (tile >= tiles) {
+      return;
+    }
+    for (std::int64_t c = tile * walk.classes() / tiles; c < (tile + 1) * walk.classes() / tiles; ++c) {
+      for (std::int64_t byte = 0; byte < tiles * tile_bytes<T>; byte += 64) {
+        __builtin_prefetch(ahead + c * walk.class_stride(input_array) + byte);
+      }
+    }
   }
 };
 
@@ -36,6 +50,7 @@ StagedTiles<T> stage_tiles(const RowWalk& walk, std::int64_t begin, std::int64_t
   }
   staged.tiles = tiles;
   staged.input = numbers;
+  staged.ahead = logits + tiles * tile_bytes<T>;
   gather_tiles<T>(walk, input_array, logits, tiles, staged.input);
   bool alone = walk.present(output_array) && !walk.present(target_array);
   for (int k = output_array + 1; k < class_arrays; ++k) {

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "ndloss/exps.hpp"
 #include "ndloss/math.hpp"
 
 namespace math = ndloss::math;
@@ -125,6 +126,17 @@ TEST_CASE_TEMPLATE("exp_scaled is a power of two times exp", V, float, double) {
     CAPTURE(x);
     CHECK(close(math::exp_scaled(x, math::power_magic<V>(offset)), std::ldexp(std::exp(x), offset)));
   }
+}
+
+TEST_CASE_TEMPLATE("exps_scaled has the bits of exp_scaled, and rounds a sum of two once", V, float, double) {
+  const V magic = math::power_magic<V>(math::Real<V>::exp_bias);
+  const math::Several<V, 4> t{{V(-80), V(-1.25), V(0.5), math::nan<V>}};
+  const auto exps = math::exps_scaled(t, magic);
+  for (int i = 0; i < 4; ++i) {
+    CAPTURE(i);
+    CHECK(same(exps.value(i), math::exp_scaled(t.of[i], magic)));
+  }
+  CHECK(same(exps.sum(1, 2), exps.value(1) + exps.value(2)));
 }
 
 TEST_CASE_TEMPLATE("exp_raised keeps the digits of what exp loses", V, float, double) {

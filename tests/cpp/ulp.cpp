@@ -16,6 +16,7 @@
 #include <random>
 #include <string_view>
 
+#include "ndloss/exps.hpp"
 #include "ndloss/math.hpp"
 
 namespace {
@@ -160,6 +161,9 @@ bool all_hold(const Request& request) {
   good &= M::holds(request, "exp", -inf, inf, [](V x) { return math::exp(x); }, exp);
   good &= M::holds(request, "exp_nonpositive", -inf, 0, [](V x) { return math::exp_nonpositive(x); }, exp);
   good &= M::holds(request, "exp_scaled", least, greatest, [magic](V x) { return math::exp_scaled(x, magic); }, exp);
+  good &= M::holds(
+      request, "exps_scaled", least, greatest,
+      [magic](V x) { return math::exps_scaled(math::Several<V, 2>{{V(0), x}}, magic).value(1); }, exp);
   good &= M::holds(request, "log", -inf, inf, [](V x) { return math::log(x); }, [](W x) { return std::log(x); });
   good &= M::holds(request, "log1p", -inf, inf, [](V x) { return math::log1p(x); }, log1p);
   good &= M::holds(request, "log1p_nonnegative", 0, inf, [](V x) { return math::log1p_nonnegative(x); }, log1p);

@@ -196,13 +196,17 @@ NDLOSS_INLINE Power<V> split_power(V t, V magic) {
 /// e^r of a split power, without its scale. Without FMA the roundings of Horner's last steps cost too much: 1 + a small
 /// sum is better there, and needs what r has lost.
 template <class V>
-NDLOSS_INLINE V exp_of_remainder(const Power<V>& power) {
-  const V tail = polynomial(Real<V>::exp_tail, power.r);
+NDLOSS_INLINE V exp_of_remainder(const Power<V>& power, V tail) {
   if constexpr (has_fma) {
     return fma(fma(tail, power.r, V(1)), power.r, V(1));
   } else {
     return V(1) + (power.r + (power.r * power.r * tail + power.r_lost));
   }
+}
+
+template <class V>
+NDLOSS_INLINE V exp_of_remainder(const Power<V>& power) {
+  return exp_of_remainder(power, polynomial(Real<V>::exp_tail, power.r));
 }
 
 /// 2^offset e^t, where `magic` is power_magic(offset) and the result is a normal number: the exponential of the softmax

@@ -6,6 +6,7 @@
 /// from zero uses M = m instead: there x - m is exact for every x that contributes (Sterbenz).
 #pragma once
 
+#include "ndloss/exps.hpp"
 #include "ndloss/inline.hpp"
 #include "ndloss/math.hpp"
 
@@ -38,6 +39,13 @@ struct SoftmaxReference {
 
   /// 2^bias e^(x - M).
   NDLOSS_INLINE V exp(V x) const { return math::exp_scaled(math::at_least(x - shift, floor), magic); }
+
+  /// The same of several x.
+  template <int N>
+  NDLOSS_INLINE math::ScaledExps<V, N> exps(const math::Several<V, N>& x) const {
+    return math::exps_scaled(
+        math::several<N>([&](int i) __attribute__((always_inline)) { return math::at_least(x.of[i] - shift, floor); }), magic);
+  }
 };
 
 template <class V>
@@ -70,7 +78,7 @@ struct SoftmaxRow {
   double share;      // P = 2^-bias (stored exponential) share
 };
 
-/// `sum` = Σ 2^bias e^(x - M) over x != m, `maxima` = how many x equal m.
+/// `sum` = Σ 2^bias e^(x - M) over all x but as many maxima as `maxima` says, at least one.
 template <class T>
 NDLOSS_INLINE SoftmaxRow softmax_finish(const SoftmaxReference<T>& reference, double sum, double maxima) {
   const double unscale = static_cast<double>(reference.unscale) + static_cast<double>(reference.unscale_tail);
