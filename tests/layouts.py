@@ -44,6 +44,15 @@ def every_second(array: Array) -> Array:
     return view
 
 
+def every_second_row(array: Array) -> Array:
+    """Rows as they are, with gaps between them."""
+    if array.ndim < 2:
+        return every_second(array)
+    view = poison((2 * array.shape[0], *array.shape[1:]), array.dtype)[::2]
+    view[...] = array
+    return view
+
+
 def scattered(array: Array) -> Array:
     """Gaps before and after every number in every dimension."""
     places = (..., *(slice(1, 2 * n + 1, 2) for n in array.shape))
@@ -99,6 +108,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "contiguous": lambda array: array.copy(order="C"),
     "F-order": lambda array: array.copy(order="F"),
     "every second": every_second,
+    "every second row": every_second_row,
     "scattered": scattered,
     "reversed": reversed_in_memory,
     "first axis last": first_axis_last,

@@ -85,6 +85,8 @@ LAYOUT_STRIDE = 7
 LAYOUTS_AT_A_TIME = 2
 # Layouts whose blocks are packed by whichever thread has them.
 PACKED = ("first axis last", "byte-swapped and scattered")
+WIDE = (301, 512)
+WIDE_LAYOUTS = ("F-order", "every second row", "every second", "of a record", "byte-swapped and scattered")
 
 
 def judge(case: LossCase, sample: Sample, found: dict[str, Any], judged: Judge) -> None:
@@ -223,6 +225,28 @@ def test_any_layout_gives_the_same_bits_in_several_threads(case: LossCase) -> No
         for layout in PACKED:
             found = everything(case, changed(sample, LAYOUTS[layout]), num_threads=THREADS[-1])
             assert differing(expected, found) == [], f"{layout}: {sample}"
+
+
+@pytest.mark.parametrize("case", ELEMENTWISE, ids=str)
+def test_wide_rows_of_many_blocks_have_the_bits_of_copies(case: LossCase, rng: np.random.Generator) -> None:
+    """More elements than a thread takes at a time, in rows wider than what is packed at once."""
+    rows, columns = WIDE
+    for sample in flat(case, rng, "float32", rows * columns):
+        whole = changed(sample, lambda array: array.reshape(WIDE))
+        expected = everything(case, whole, num_threads=1)
+        for layout in WIDE_LAYOUTS:
+            for threads in (1, THREADS[1]):
+                found = everything(case, changed(whole, LAYOUTS[layout]), num_threads=threads)
+                assert differing(expected, found) == [], f"{layout}, {threads} threads: {sample}"
+        if not case.is_loss or case.name == "multilabel_soft_margin_loss":
+            continue
+        for shape in ((columns,), (rows, 1), (1, 1)):
+            weights = rng.random(shape).astype(np.float32)
+            for name, given in (("sample_weight", weights), ("mask", weights < 0.7)):
+                copies = everything(case, whole, **{name: np.broadcast_to(given, WIDE).copy()})
+                for threads in (1, THREADS[1]):
+                    found = everything(case, whole, **{name: given}, num_threads=threads)
+                    assert differing(copies, found) == [], f"{name} {shape}, {threads} threads: {sample}"
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
