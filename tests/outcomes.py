@@ -175,14 +175,19 @@ def isa(name: str) -> Iterator[None]:
         nl.set_isa(before)
 
 
+def tasks() -> set[str]:
+    """The threads of this process. One that ends while they are listed hides another: they are listed several times."""
+    return set().union(*(os.listdir("/proc/self/task") for _ in range(5)))
+
+
 def threads_started(call: Callable[[], Any]) -> int:
     """How many threads a call starts: OpenMP keeps those of a fresh Python thread until that one ends."""
     started: set[str] = set()
 
     def run() -> None:
-        before = set(os.listdir("/proc/self/task"))
+        before = tasks()
         call()
-        started.update(set(os.listdir("/proc/self/task")) - before)
+        started.update(tasks() - before)
 
     thread = threading.Thread(target=run)
     thread.start()
