@@ -8,6 +8,7 @@ The build is cold: without ccache, by the backend of this environment where it i
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,8 @@ from building import build
 from machine import ROOT, cores, describe
 from results import parser, table, write
 
-# Imports are timed by a Python of their own that has NumPy already; the cheapest of several is the one from a warm disk.
+# Imports are timed by a Python of their own that has NumPy already and may keep the bytecode of the first one; the cheapest of several
+# is the one from a warm disk.
 IMPORT = "import numpy, time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 
 
@@ -49,7 +51,8 @@ def main() -> int:
 
 def _import(name: str) -> float:
     command = [sys.executable, "-c", IMPORT.format(name)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    environment = {name: text for name, text in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,10 @@ def measure_one(plan: Plan, workload: Workload, limits: Limits) -> Iterator[Row]
     checker = Checker(workload)
     for mode in plan.modes:
         where = (workload.name, mode, dtype, plan.threads)
-        candidates = ours.ndloss(workload, mode, plan.threads, ours.levels(plan.isas)) if plan.ours else []
+        candidates = []
+        if plan.ours:
+            for contestants in (ours.ndloss, ours.into_out):
+                candidates += contestants(workload, mode, plan.threads, ours.levels(plan.isas))
         if plan.rivals:
             candidates += rivals.contestants(workload, mode, plan.threads, plan.only)
         right, ulps = [], {}

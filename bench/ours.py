@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,26 +15,32 @@ INTO_OUT = ", out="
 
 
 def ndloss(workload: Workload, mode: str, threads: int, isas: Sequence[str]) -> list[Contestant]:
-    """One contestant a level: the public function, or the fused value and gradient.
+    """One contestant a level: the public function, or the fused value and gradient."""
+    call = _call(workload, mode, threads)
+    return [Contestant(f"ndloss {isa}", call, prepare=partial(_use, isa)) for isa in isas]
 
-    Where the result is as large as the input there is a second one, which writes where it has written before, as the limit
-    does: new arrays cost what the system takes to clear their pages.
+
+def into_out(workload: Workload, mode: str, threads: int, isas: Sequence[str]) -> list[Contestant]:
+    """The same for results as large as the input, written where something has been written before, as the limit does.
+
+    New arrays cost what the system takes to clear their pages.
     """
+    if workload.bytes_written(mode) != workload.input.nbytes:
+        return []
+    call = _call(workload, mode, threads)
+    result = call()
+    out = np.zeros_like(result[1] if mode == "value_and_grad" else result)
+    return [Contestant(f"ndloss {isa}{INTO_OUT}", partial(call, out=out), prepare=partial(_use, isa)) for isa in isas]
+
+
+def _call(workload: Workload, mode: str, threads: int) -> partial[Any]:
     import ndloss as nl
     import ndloss.functional as F
 
     function = getattr(F, workload.loss)
     if mode == "value_and_grad":
         function = nl.value_and_grad(function)
-    reduction = "none" if mode == "none" else "mean"
-    call = partial(function, *workload.operands, reduction=reduction, num_threads=threads)
-    contestants = [Contestant(f"ndloss {isa}", call, prepare=partial(_use, isa)) for isa in isas]
-    if workload.bytes_written(mode) == workload.input.nbytes:
-        result = call()
-        out = np.zeros_like(result[1] if mode == "value_and_grad" else result)
-        again = partial(call, out=out)
-        contestants += [Contestant(f"ndloss {isa}{INTO_OUT}", again, prepare=partial(_use, isa)) for isa in isas]
-    return contestants
+    return partial(function, *workload.operands, reduction="none" if mode == "none" else "mean", num_threads=threads)
 
 
 def plain_call(workload: Workload, threads: int) -> Contestant:
