@@ -19,8 +19,8 @@ from building import build
 from machine import ROOT, cores, describe
 from results import parser, table, write
 
-# Imports are timed by a Python of their own that has NumPy already and may keep the bytecode of the first one; the cheapest of several
-# is the one from a warm disk.
+# Imports are timed by a Python of their own that has NumPy already, and that keeps the bytecode of the first one; the cheapest of
+# several is the one from a warm disk.
 IMPORT = "import numpy, time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 
 
