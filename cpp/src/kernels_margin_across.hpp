@@ -304,7 +304,9 @@ std::ptrdiff_t fold_across(const LabelledRows<T>& given, T margin, T* numbers, T
       return tile;
     }
     const T* const first = rows.first + row * rows.row_stride;
-    prefetch_lines(first, tile_rows * rows.row_stride);
+    if (rows.row_stride <= 2 * rows.classes) {  // what lies between rows far apart is not read
+      prefetch_lines(first, tile_rows * rows.row_stride);
+    }
     T score[lanes];
     pick_classes(first, rows.row_stride, 1, label, score);
     transpose(first, rows.row_stride, rows.classes, numbers, tile_rows);

@@ -55,10 +55,12 @@ bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles,
     rows.value = static_cast<T*>(value.data) + (row - driver.call.begin);
   }
   if (driver.wanted != nullptr) {
-    if (!offsets.even(output_array, count, stride) || stride != walk.classes() * size) {
+    const Strided& output = walk.array(output_array);
+    const char* to = output.data + offsets.at(output_array, 0);
+    if (!native_at<T>(output, to) || !offsets.even(output_array, count, stride) || stride != walk.classes() * size) {
       return false;
     }
-    rows.grad = reinterpret_cast<T*>(const_cast<char*>(walk.array(output_array).data) + offsets.at(output_array, 0));
+    rows.grad = reinterpret_cast<T*>(const_cast<char*>(to));
     rows.scale = static_cast<T>(driver.wanted->scale);
   }
   copy_labels(walk, offsets, count, labels);
