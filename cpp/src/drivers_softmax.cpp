@@ -4,7 +4,7 @@
 
 #include "long_row.hpp"
 #include "ndloss/math.hpp"
-#include "row_driver.hpp"
+#include "row_fold.hpp"
 #include "staged_tiles.hpp"
 
 namespace ndloss {
@@ -85,23 +85,28 @@ class SoftmaxDriver {
     }
     const std::int64_t each = rows_per_block(classes);
     const Scratch scratch(threads, static_cast<std::size_t>(scratch_numbers()) * sizeof(T));
+    const bool folds = is_loss() && shares_.kind == Coefficients::none && base_.walk.across() &&
+                       base_.walk.class_stride(input_array) == static_cast<std::int64_t>(sizeof(T)) && foldable(base_, value_);
+    const auto fold = folds ? table().folds[static_cast<int>(job_)] : nullptr;
     return reduce_blocks(base_.call.initial, (rows + each - 1) / each, threads, base_.call.interrupt,
                          [&](std::int64_t block, int thread, Part& part) {
                            const std::int64_t begin = base_.call.begin + block * each;
                            const std::int64_t end = std::min(begin + each, base_.end);
                            T* numbers = scratch.template of<T>(thread);
                            const auto staged = stage_tiles<T>(base_.walk, begin, end, numbers + tile_scratch());
-                           BadValue bad;
-                           for (std::int64_t row = begin; row < end; row += tile_height()) {
-                             const int count = static_cast<int>(std::min(tile_height(), end - row));
-                             if (classes > row_segment) {
-                               SegmentState states[parallel_row / row_segment];
-                               bad.merge(long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part));
-                             } else {
-                               staged.ask_ahead(base_.walk, row - begin);
-                               bad.merge(run_tile(row, count, numbers, staged.at(row - begin, classes), part));
-                             }
-                           }
+                           const BadValue bad = fold_rows(
+                               base_, folds && staged.input == nullptr, begin, end, tile_height(), value_, part,
+                               [&](const LabelledRows<T>& labelled, std::int64_t tiles, RowSum& total) {
+                                 return fold(labelled, numbers, numbers + tile_numbers(), tiles, total);
+                               },
+                               [&](std::int64_t row, int count) {
+                                 if (classes > row_segment) {
+                                   SegmentState states[parallel_row / row_segment];
+                                   return long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part);
+                                 }
+                                 staged.ask_ahead(base_.walk, row - begin);
+                                 return run_tile(row, count, numbers, staged.at(row - begin, classes), part);
+                               });
                            if (staged.output != nullptr) {
                              scatter_tiles<T>(base_.walk, output_array, staged.output, staged.tiles, staged.stream);
                            }
@@ -158,14 +163,16 @@ class SoftmaxDriver {
     return tile_numbers() * class_arrays + std::clamp<std::int64_t>(base_.walk.classes(), 16, row_segment) + 16;
   }
 
-  [[nodiscard]] const SoftmaxKernels<T>& kernels() const {
+  [[nodiscard]] static const SoftmaxTable<T>& table() {
     const SoftmaxTables& tables = *active_kernels().softmax;
     if constexpr (sizeof(T) == 4) {
-      return tables.single.at(base_.walk.classes(), job_, shares_.kind);
+      return tables.single;
     } else {
-      return tables.twice.at(base_.walk.classes(), job_, shares_.kind);
+      return tables.twice;
     }
   }
+
+  [[nodiscard]] const SoftmaxKernels<T>& kernels() const { return table().at(base_.walk.classes(), job_, shares_.kind); }
 
   [[nodiscard]] bool is_loss() const { return job_ == SoftmaxJob::value || job_ == SoftmaxJob::gradient; }
 

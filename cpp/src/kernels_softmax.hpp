@@ -8,6 +8,7 @@
 
 #include "kernels_softmax_across.hpp"
 #include "kernels_softmax_along.hpp"
+#include "kernels_softmax_fold.hpp"
 
 namespace ndloss::NDLOSS_ISA {
 namespace {
@@ -33,6 +34,8 @@ constexpr SoftmaxTable<T> softmax_table() {
   enter<SoftmaxJob::log_softmax, Coefficients::none>(table);
   enter<SoftmaxJob::softmax_vjp, Coefficients::none>(table);
   enter<SoftmaxJob::log_softmax_vjp, Coefficients::none>(table);
+  table.folds[static_cast<int>(SoftmaxJob::value)] = fold_tiles_across<SoftmaxJob::value, T>;
+  table.folds[static_cast<int>(SoftmaxJob::gradient)] = fold_tiles_across<SoftmaxJob::gradient, T>;
   return table;
 }
 

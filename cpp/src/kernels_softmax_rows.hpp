@@ -310,7 +310,7 @@ NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
     look_up_labels<D, K>(tile, rows);
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      rows.label_coefficient[l] = static_cast<T>(tile.label_share * tile.label_weight[l]);
+      rows.label_coefficient[l] = static_cast<T>(tile.label_share * (tile.label_weight != nullptr ? tile.label_weight[l] : 1.0));
     }
     for (int l = 0; l < lanes; ++l) {
       rows.kept[l] = tile.label[l] >= 0 ? T(1) : T(0);

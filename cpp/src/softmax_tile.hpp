@@ -43,7 +43,7 @@ struct SoftmaxTile {
   T keep = 1;                            // 1 - eps
   T add = 0;                             // eps / C
   const std::int64_t* label = nullptr;   // class index, -1 for an ignored row and beyond the rows
-  const double* label_weight = nullptr;  // w_y, 0 of an ignored row
+  const double* label_weight = nullptr;  // w_y, 0 of an ignored row; null: 1
   double label_share = 1;                // 1 - eps
   const bool* takes_part = nullptr;      // of rows without labels; null: all do
 
@@ -79,11 +79,20 @@ struct SoftmaxKernels {
                bool kept);
 };
 
+template <class T>
+struct LabelledRows;
+struct RowSum;
+
 /// The kernels by job and coefficients, in one compute type.
 template <class T>
 struct SoftmaxTable {
+  /// Whole tiles of fewer than `short_row` classes, given as rows of adjacent classes, their gradients wanted there too; or, with
+  /// no `first`, as tiles in `numbers` one after the other, their gradients left in `output`. Otherwise `numbers` and `output` have
+  /// room for a tile. Adds their losses to `total`, up to the first tile with a bad label, and returns how many that were.
+  using Fold = std::ptrdiff_t (*)(const LabelledRows<T>& rows, T* numbers, T* output, std::ptrdiff_t tiles, RowSum& total);
   SoftmaxKernels<T> short_rows[softmax_jobs][3];
   SoftmaxKernels<T> long_rows[softmax_jobs][3];
+  Fold folds[2];  // losses of labels alone: value, gradient
 
   [[nodiscard]] const SoftmaxKernels<T>& at(std::ptrdiff_t classes, SoftmaxJob job, Coefficients kind) const {
     const auto& by_job = classes < short_row ? short_rows : long_rows;

@@ -1,0 +1,74 @@
+/// Tiles of short rows that have nothing beside their classes but a label each, several at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels_label.hpp"
+#include "kernels_softmax_across.hpp"
+#include "kernels_transpose.hpp"
+
+namespace ndloss::NDLOSS_ISA {
+namespace {
+
+template <SoftmaxJob J, class T>
+std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* output, std::ptrdiff_t tiles, RowSum& total) {
+  const LabelledRows<T> rows = given;
+  const bool turned = rows.first == nullptr;
+  const bool ignores_class = rows.rule.can_ignore && static_cast<std::uint64_t>(rows.rule.ignored) < rows.rule.classes;
+  T scale[tile_rows];
+#pragma omp simd
+  for (int l = 0; l < tile_rows; ++l) {
+    scale[l] = rows.scale;
+  }
+  double losses[tile_rows];
+  double weight[tile_rows];
+  SoftmaxTile<T> tile;
+  tile.input = numbers;
+  tile.row_stride = tile.output_row_stride = 1;
+  tile.class_stride = tile.output_class_stride = tile_rows;
+  tile.rows = tile_rows;
+  tile.classes = rows.classes;
+  tile.value = losses;
+  tile.scale = scale;
+  tile.output = output;
+  for (std::ptrdiff_t t = 0; t < tiles; ++t) {
+    const std::ptrdiff_t row = t * tile_rows;
+    tile.label = rows.label + row;
+    tile.label_weight = nullptr;
+    std::int64_t kept = tile_rows;
+    if (ignores_class || !labels_inside(tile.label, tile_rows, 0, rows.classes)) {
+      const LabelCount sorted = sort(rows.rule, nullptr, tile_rows, rows.label + row, weight);
+      if (sorted.any_bad) {
+        return t;
+      }
+      kept = sorted.kept;
+      tile.label_weight = weight;
+    }
+    if (turned) {
+      tile.input = numbers + row * rows.classes;
+      tile.output = output + row * rows.classes;
+    } else {
+      const T* const first = rows.first + row * rows.row_stride;
+      if (rows.row_stride <= 2 * rows.classes) {  // what lies between rows far apart is not read
+        prefetch_lines(first, tile_rows * rows.row_stride);
+      }
+      transpose(first, rows.row_stride, rows.classes, numbers, tile_rows);
+    }
+    tile_across<Coefficients::none, J>(tile);
+    if (rows.grad != nullptr) {
+      transpose_back(output, rows.classes, rows.grad + row * rows.classes, rows.classes);
+    }
+    if (rows.value != nullptr) {
+#pragma omp simd
+      for (int l = 0; l < tile_rows; ++l) {
+        rows.value[row + l] = static_cast<T>(losses[l]);
+      }
+    }
+    add_tile(sum(losses, tile_rows), kept, total);
+  }
+  return tiles;
+}
+
+}  // namespace
+}  // namespace ndloss::NDLOSS_ISA
