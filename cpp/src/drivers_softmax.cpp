@@ -5,6 +5,8 @@
 #include "long_row.hpp"
 #include "ndloss/math.hpp"
 #include "row_fold.hpp"
+#include "softmax_grid.hpp"
+#include "softmax_shares.hpp"
 #include "staged_tiles.hpp"
 
 namespace ndloss {
@@ -12,54 +14,6 @@ namespace {
 
 /// Nanoseconds of one thread per logit, roughly.
 constexpr double logit_cost = 0.5;
-
-/// Above this many classes the segments of one row run in parallel, up to it the rows do.
-constexpr std::int64_t parallel_row = 4 * row_segment;
-
-/// Rows of a tile: a function of the number of classes alone.
-std::int64_t rows_per_tile(std::int64_t classes) {
-  return classes < short_row ? tile_rows : std::clamp<std::int64_t>(16384 / classes, 1, tile_rows);
-}
-
-/// Rows of a block: a function of the number of classes alone, and whole tiles.
-std::int64_t rows_per_block(std::int64_t classes) {
-  constexpr std::int64_t logits = 16384;
-  const std::int64_t tile = rows_per_tile(classes);
-  return std::clamp<std::int64_t>(logits / std::max<std::int64_t>(classes, 1) / tile, 1, 8) * tile;
-}
-
-/// What is the same for every row of a call: coefficients per class, smoothing.
-template <class T>
-struct Shares {
-  std::vector<T> per_class;  // shared coefficients, or class weights
-  double shared = 0;         // Σ of the shared coefficients
-  T keep = 1;
-  T add = 0;
-  Coefficients kind = Coefficients::none;
-
-  Shares(const RowCall& call, std::int64_t classes) {
-    const double eps = call.label_smoothing;
-    const double share = classes > 0 ? eps / static_cast<double>(classes) : 0.0;
-    const bool smoothed = call.labels != nullptr && eps > 0;
-    if (call.probabilities == nullptr && !smoothed) {
-      return;
-    }
-    kind = smoothed ? Coefficients::shared : Coefficients::probabilities;
-    keep = static_cast<T>(1.0 - eps);
-    add = static_cast<T>(share);
-    per_class.resize(static_cast<std::size_t>(classes));
-    double lost = 0;
-    for (std::size_t c = 0; c < per_class.size(); ++c) {
-      const double weight = call.weight.empty() ? 1.0 : call.weight[c];
-      const double coefficient = smoothed ? share * weight : weight;
-      per_class[c] = static_cast<T>(coefficient);
-      const math::Pair<double> sum = math::two_sum(shared, coefficient);
-      shared = sum.head;
-      lost += sum.tail;
-    }
-    shared += lost;
-  }
-};
 
 template <class T>
 class SoftmaxDriver {
@@ -70,7 +24,10 @@ class SoftmaxDriver {
         job_(job),
         shares_(call, base_.walk.classes()),
         value_(value),
-        in_place_(!takes_needed_place()) {}
+        in_place_(!takes_needed_place()),
+        folds_(labels_alone() && base_.walk.class_stride(input_array) == static_cast<std::int64_t>(sizeof(T)) &&
+               foldable(base_, value)),
+        turns_(stands_in_columns<T>(base_.walk)) {}
 
   Accumulator run() const {
     const std::int64_t rows = base_.end - base_.call.begin;
@@ -85,36 +42,91 @@ class SoftmaxDriver {
     }
     const std::int64_t each = rows_per_block(classes);
     const Scratch scratch(threads, static_cast<std::size_t>(scratch_numbers()) * sizeof(T));
-    const bool folds = is_loss() && shares_.kind == Coefficients::none && base_.walk.across() &&
-                       base_.walk.class_stride(input_array) == static_cast<std::int64_t>(sizeof(T)) && foldable(base_, value_);
-    const auto fold = folds ? table().folds[static_cast<int>(job_)] : nullptr;
-    return reduce_blocks(base_.call.initial, (rows + each - 1) / each, threads, base_.call.interrupt,
-                         [&](std::int64_t block, int thread, Part& part) {
-                           const std::int64_t begin = base_.call.begin + block * each;
-                           const std::int64_t end = std::min(begin + each, base_.end);
-                           T* numbers = scratch.template of<T>(thread);
-                           const auto staged = stage_tiles<T>(base_.walk, begin, end, numbers + tile_scratch());
-                           const BadValue bad = fold_rows(
-                               base_, folds && staged.input == nullptr, begin, end, tile_height(), value_, part,
-                               [&](const LabelledRows<T>& labelled, std::int64_t tiles, RowSum& total) {
-                                 return fold(labelled, numbers, numbers + tile_numbers(), tiles, total);
-                               },
-                               [&](std::int64_t row, int count) {
-                                 if (classes > row_segment) {
-                                   SegmentState states[parallel_row / row_segment];
-                                   return long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part);
-                                 }
-                                 staged.ask_ahead(base_.walk, row - begin);
-                                 return run_tile(row, count, numbers, staged.at(row - begin, classes), part);
-                               });
-                           if (staged.output != nullptr) {
-                             scatter_tiles<T>(base_.walk, output_array, staged.output, staged.tiles, staged.stream);
-                           }
-                           return bad;
-                         });
+    std::vector<TurnedRows<T>> turned(static_cast<std::size_t>(threads));
+    const auto row_of = [&](std::int64_t block) { return std::min(base_.call.begin + block * each, base_.end); };
+    const auto turn = [&](std::int64_t first, std::int64_t last, int thread) {
+      if (turns_) {
+        T* to = scratch.template of<T>(thread) + tile_scratch();
+        turned[static_cast<std::size_t>(thread)] = turn_rows(base_.walk, row_of(first), row_of(last), to);
+      }
+    };
+    const auto run_one = [&](std::int64_t block, int thread, Part& part) {
+      return run_block(row_of(block), row_of(block + 1), scratch.template of<T>(thread),
+                       turned[static_cast<std::size_t>(thread)], part);
+    };
+    const Grid grid{.task = turns_ ? turned_blocks(classes) : task_blocks};
+    return reduce_blocks(base_.call.initial, (rows + each - 1) / each, threads, base_.call.interrupt, run_one, grid, turn);
   }
 
  private:
+  BadValue run_block(std::int64_t begin, std::int64_t end, T* numbers, const TurnedRows<T>& turned, Part& part) const {
+    const RowWalk& walk = base_.walk;
+    const std::int64_t classes = walk.classes();
+    const auto staged = stage_tiles<T>(walk, begin, end, numbers + tile_scratch());
+    const std::int64_t done = staged.input != nullptr && folds_staged(staged) ? fold_staged(begin, staged, part) : 0;
+    const BadValue bad = fold_rows(
+        base_, folds_ && staged.input == nullptr, begin + done, end, tile_height(), value_, part,
+        [&](const LabelledRows<T>& rows, std::int64_t tiles, RowSum& total) {
+          return fold()(rows, numbers, numbers + tile_numbers(), tiles, total);
+        },
+        [&](std::int64_t row, int count) {
+          if (classes > row_segment) {
+            SegmentState states[parallel_row / row_segment];
+            return long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part);
+          }
+          staged.ask_ahead(walk, row - begin);
+          StagedTiles<T> places = staged.at(row - begin, classes);
+          if (turned.first != nullptr) {
+            places.input = turned.at(row, classes);
+          }
+          return run_tile(row, count, numbers, places, part);
+        });
+    if (staged.output != nullptr) {
+      scatter_tiles<T>(walk, output_array, staged.output, staged.tiles, staged.stream);
+    }
+    return bad;
+  }
+
+  [[nodiscard]] auto fold() const { return table().folds[static_cast<int>(job_)]; }
+
+  /// Whether rows have nothing beside their classes but a label each.
+  [[nodiscard]] bool labels_alone() const {
+    return is_loss() && base_.walk.across() && shares_.kind == Coefficients::none && base_.call.labels != nullptr &&
+           !base_.call.selects() && base_.call.weight.empty();
+  }
+
+  /// Whether staged tiles can go to the kernel as they are.
+  [[nodiscard]] bool folds_staged(const StagedTiles<T>& staged) const {
+    const bool stored = base_.wanted == nullptr || (staged.output != nullptr && base_.wanted->upstream == nullptr);
+    return labels_alone() && stored && (!value_.wanted() || value_.dtype == dtype_of<T>());
+  }
+
+  /// Folds staged tiles up to the first with a bad label; how many rows that were.
+  std::int64_t fold_staged(std::int64_t begin, const StagedTiles<T>& staged, Part& part) const {
+    const RowWalk& walk = base_.walk;
+    std::int64_t done = 0;
+    for (; done < staged.tiles * tile_rows; done += tile_rows) {
+      staged.ask_ahead(walk, done);
+      const StagedTiles<T> tile = staged.at(done, walk.classes());
+      std::int64_t label[tile_rows];
+      copy_labels(walk, walk.offsets(begin + done, tile_rows), tile_rows, label);
+      LabelledRows<T> rows;
+      rows.classes = walk.classes();
+      rows.label = label;
+      rows.rule = label_rule(base_.call, walk);
+      rows.scale = base_.wanted != nullptr ? static_cast<T>(base_.wanted->scale) : T(1);
+      if (value_.wanted()) {
+        rows.value = static_cast<T*>(value_.data) + (begin + done - base_.call.begin);
+      }
+      RowSum total{{part.sum, part.carry}, 0};
+      if (fold()(rows, tile.input, tile.output, 1, total) == 0) {
+        break;
+      }
+      add_fold(total, part);
+    }
+    return done;
+  }
+
   /// A row without classes has no terms: 0, and nothing to divide by in a mean.
   [[nodiscard]] Accumulator rows_of_nothing() const {
     if (value_.wanted()) {
@@ -155,7 +167,8 @@ class SoftmaxDriver {
   [[nodiscard]] std::int64_t scratch_numbers() const {
     const RowWalk& walk = base_.walk;
     const bool stages = walk.across() && scattered(walk.classes(), walk.class_stride(input_array));
-    return tile_scratch() + (stages ? 2 * rows_per_block(walk.classes()) * walk.classes() : 0);
+    const std::int64_t block = rows_per_block(walk.classes()) * walk.classes();
+    return tile_scratch() + (stages ? 2 * block : 0) + (turns_ ? turned_blocks(walk.classes()) * block : 0);
   }
 
   /// Every array with a class axis, and one line to convert.
@@ -175,6 +188,9 @@ class SoftmaxDriver {
   [[nodiscard]] const SoftmaxKernels<T>& kernels() const { return table().at(base_.walk.classes(), job_, shares_.kind); }
 
   [[nodiscard]] bool is_loss() const { return job_ == SoftmaxJob::value || job_ == SoftmaxJob::gradient; }
+
+  /// Whether the losses of a tile are added up before their logarithms are taken, whatever its layout.
+  [[nodiscard]] bool folds_losses() const { return folds_logarithms<T> && labels_alone() && !value_.wanted(); }
 
   void set_common(SoftmaxTile<T>& tile, const TileRows<T>& rows) const {
     tile.per_class = shares_.per_class.empty() ? nullptr : shares_.per_class.data();
@@ -201,7 +217,9 @@ class SoftmaxDriver {
     set_common(tile, rows);
     tile.rows = count;
     tile.classes = walk.classes();
-    tile.value = losses;
+    double sum = 0;
+    tile.value = folds_losses() ? nullptr : losses;
+    tile.sum = folds_losses() ? &sum : nullptr;
     const std::int64_t each = tile_numbers();
     const auto readable = [&](int k) {
       TileNumbers<T> place = in_place<T>(walk, k, offsets, count);
@@ -254,7 +272,9 @@ class SoftmaxDriver {
         unpack_tile(walk, k, offsets, count, places[k], numbers + class_arrays * each);
       }
     }
-    if (is_loss()) {
+    if (folds_losses()) {
+      base_.add_rows({sum, 0.0}, count, rows.labels, part);
+    } else if (is_loss()) {
       base_.finish_rows(row, count, losses, rows.labels, value_, part);
     }
     return rows.labels.bad;
@@ -435,6 +455,8 @@ class SoftmaxDriver {
   Shares<T> shares_;
   Output value_;
   bool in_place_;  // outputs may be written where they belong while a tile is at work
+  bool folds_;     // contiguous rows go to the kernel several tiles at a time
+  bool turns_;     // rows that stand in columns are turned a task at a time
 };
 
 template <class T>

@@ -113,9 +113,20 @@ void tile_across(const SoftmaxTile<T>& given) {
     rows.coefficients[l] = K == Coefficients::probabilities ? sums.coefficients.at(l) : 0.0;
     rows.distance[l] = K != Coefficients::none ? sums.distance.at(l) : 0.0;
   }
+  if constexpr (folds_logarithms<T> && is_loss(J) && K == Coefficients::none) {
+    if (tile.sum != nullptr) {
 #pragma omp simd
-  for (int l = 0; l < lanes; ++l) {
-    finish<K, J>(references, rows, tile.shared, l);
+      for (int l = 0; l < lanes; ++l) {
+        finish<K, J, true>(references, rows, tile.shared, l);
+      }
+      *tile.sum = folded_loss(rows);
+    }
+  }
+  if (!folds_logarithms<T> || tile.sum == nullptr) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      finish<K, J>(references, rows, tile.shared, l);
+    }
   }
 
   if constexpr (is_product(J)) {

@@ -21,7 +21,9 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
   for (int l = 0; l < tile_rows; ++l) {
     scale[l] = rows.scale;
   }
+  const bool folded = folds_logarithms<T> && rows.value == nullptr;
   double losses[tile_rows];
+  double folded_losses = 0;
   double weight[tile_rows];
   SoftmaxTile<T> tile;
   tile.input = numbers;
@@ -29,7 +31,8 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
   tile.class_stride = tile.output_class_stride = tile_rows;
   tile.rows = tile_rows;
   tile.classes = rows.classes;
-  tile.value = losses;
+  tile.value = folded ? nullptr : losses;
+  tile.sum = folded ? &folded_losses : nullptr;
   tile.scale = scale;
   tile.output = output;
   for (std::ptrdiff_t t = 0; t < tiles; ++t) {
@@ -65,7 +68,7 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
         rows.value[row + l] = static_cast<T>(losses[l]);
       }
     }
-    add_tile(sum(losses, tile_rows), kept, total);
+    add_tile(folded ? math::Pair<double>{folded_losses, 0.0} : sum(losses, tile_rows), kept, total);
   }
   return tiles;
 }

@@ -310,7 +310,8 @@ NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
     look_up_labels<D, K>(tile, rows);
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      rows.label_coefficient[l] = static_cast<T>(tile.label_share * (tile.label_weight != nullptr ? tile.label_weight[l] : 1.0));
+      rows.label_coefficient[l] =
+          static_cast<T>(tile.label_share * (tile.label_weight != nullptr ? tile.label_weight[l] : 1.0));
     }
     for (int l = 0; l < lanes; ++l) {
       rows.kept[l] = tile.label[l] >= 0 ? T(1) : T(0);
@@ -337,8 +338,8 @@ NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
   }
 }
 
-/// Finishes one row: its loss, and what its output needs.
-template <Coefficients K, SoftmaxJob J, class T>
+/// Finishes one row: its loss, unless that is folded with others, and what its output needs.
+template <Coefficients K, SoftmaxJob J, bool folded = false, class T>
 NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows, double shared, int l) {
   const SoftmaxReference<T> reference = references.get(l);
   const SoftmaxRow row = softmax_finish(reference, rows.rest[l], rows.maxima[l]);
@@ -350,9 +351,11 @@ NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows
     const double a = static_cast<double>(rows.label_coefficient[l]);
     const double x = static_cast<double>(rows.label_input[l]);
     const double coefficients = (K == Coefficients::shared ? shared : rows.coefficients[l]) + a;
-    const double distance = rows.distance[l] + math::product_or_zero(a, distance_origin(row.max) - x);
-    const double loss = CrossEntropyLoss::value(row, coefficients, distance);
-    rows.loss[l] = math::select(rows.kept[l] != T(0), loss, 0.0);
+    if constexpr (!folded) {
+      const double distance = rows.distance[l] + math::product_or_zero(a, distance_origin(row.max) - x);
+      const double loss = CrossEntropyLoss::value(row, coefficients, distance);
+      rows.loss[l] = math::select(rows.kept[l] != T(0), loss, 0.0);
+    }
     rows.total_coefficients[l] = static_cast<T>(coefficients);
     if constexpr (J == SoftmaxJob::gradient && K != Coefficients::probabilities) {
       const double probability = static_cast<double>(reference.exp(rows.label_input[l]) * math::Real<T>::unbias) * row.share;
@@ -363,11 +366,51 @@ NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows
   }
 }
 
+/// What a row of coefficient 1, or several of them, lose: distance + log1p(rest).
+struct FoldedLoss {
+  double rest;
+  double distance;
+};
+
+/// (1 + rest)(1 + rest') - 1 without the 1: at most 2^8 each, and eight together far from the end of a float's range.
+NDLOSS_INLINE FoldedLoss operator+(const FoldedLoss& a, const FoldedLoss& b) {
+  return {a.rest + math::fma(a.rest, b.rest, b.rest), a.distance + b.distance};
+}
+
+/// The sum of the losses of finished rows without weights: one logarithm for eight of them.
+template <class T>
+NDLOSS_INLINE double folded_loss(const RowLanes<T>& rows) {
+  constexpr int groups = lanes / run;
+  double rest[lanes];
+  double distance[lanes];
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    const bool kept = rows.kept[l] != T(0);
+    rest[l] = math::select(kept, rows.rest[l], 0.0);
+    distance[l] =
+        math::select(kept, static_cast<double>(distance_origin(rows.max[l])) - static_cast<double>(rows.label_input[l]), 0.0);
+  }
+#pragma GCC unroll 4
+  for (int half = lanes / 2; half >= groups; half /= 2) {
+#pragma omp simd
+    for (int l = 0; l < half; ++l) {
+      const FoldedLoss both = FoldedLoss{rest[l], distance[l]} + FoldedLoss{rest[l + half], distance[l + half]};
+      rest[l] = both.rest;
+      distance[l] = both.distance;
+    }
+  }
+#pragma omp simd
+  for (int l = 0; l < groups; ++l) {
+    rest[l] = math::log1p_wide<T>(rest[l]) + distance[l];
+  }
+  return pairwise<groups>([&](int l) __attribute__((always_inline)) { return rest[l]; });
+}
+
 /// What remains once the classes are put out: losses, and the gradients at the targets, where A P - a would cancel.
 template <Coefficients K, SoftmaxJob J, class T>
 NDLOSS_INLINE void write_rows(const SoftmaxTile<T>& tile, const RowLanes<T>& rows) {
   if constexpr (is_loss(J)) {
-    for (int l = 0; l < tile.rows; ++l) {
+    for (int l = 0; l < tile.rows && tile.value != nullptr; ++l) {
       tile.value[l] = rows.loss[l];
     }
   }

@@ -107,7 +107,11 @@ class RowDriver {
       char* to = static_cast<char*>(value.data) + (row - call.begin) * item_size(value.dtype);
       active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
     }
-    const math::Pair<double> sum = tile_sum(losses, rows);
+    add_rows(tile_sum(losses, rows), rows, labels, part);
+  }
+
+  /// Adds the sum of the losses of some rows.
+  void add_rows(const math::Pair<double>& sum, int rows, const TileLabels& labels, Part& part) const {
     const math::Pair<double> share = divisor(labels, rows);
     part.add(sum.head, share.head);
     part.weight_carry += share.tail;

@@ -74,6 +74,14 @@ bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles,
   return true;
 }
 
+/// What is folded into `total`, which began with the sum of `part`, goes back to it.
+inline void add_fold(const RowSum& total, Part& part) {
+  part.sum = total.loss.head;
+  part.carry = total.loss.tail;
+  part.weight += static_cast<double>(total.kept);  // a whole number: exact
+  part.count += total.kept;
+}
+
 /// Runs fold(rows, tiles, total), which returns how many whole tiles it has done, for the rows [begin, end) as long as it can,
 /// and tile(row, count), which returns a bad value, for those between, at most `height` at a time. Both ways add up to the same
 /// bits.
@@ -89,10 +97,7 @@ BadValue fold_rows(const RowDriver<T>& driver, bool folds, std::int64_t begin, s
     if (tiles > 0 && find_rows(driver, row, tiles, value, labels, rows)) {
       RowSum total{{part.sum, part.carry}, 0};
       done = fold(rows, tiles, total) * tile_rows;
-      part.sum = total.loss.head;
-      part.carry = total.loss.tail;
-      part.weight += static_cast<double>(total.kept);  // a whole number: exact
-      part.count += total.kept;
+      add_fold(total, part);
       row += done;
     }
     if (tiles == 0 || done < tiles * tile_rows) {

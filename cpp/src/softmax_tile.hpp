@@ -54,8 +54,14 @@ struct SoftmaxTile {
   T* grad_target = nullptr;  // laid out as output
   T* grad_weight = nullptr;
   T* curvature = nullptr;
-  double* value = nullptr;
+  double* value = nullptr;  // the loss of each row
+  double* sum = nullptr;    // instead, where `folds_logarithms` and labels alone give coefficients, of 1: the sum of the losses
 };
+
+/// Whether the losses of short rows of labels alone are added up before their logarithms are taken. In double each logarithm
+/// keeps the digits that a product would round away.
+template <class T>
+inline constexpr bool folds_logarithms = sizeof(T) == 4;
 
 /// What one segment of a long row has come to: sums relative to its own maximum.
 struct SegmentState {
@@ -86,9 +92,10 @@ struct RowSum;
 /// The kernels by job and coefficients, in one compute type.
 template <class T>
 struct SoftmaxTable {
-  /// Whole tiles of fewer than `short_row` classes, given as rows of adjacent classes, their gradients wanted there too; or, with
-  /// no `first`, as tiles in `numbers` one after the other, their gradients left in `output`. Otherwise `numbers` and `output` have
-  /// room for a tile. Adds their losses to `total`, up to the first tile with a bad label, and returns how many that were.
+  /// Whole tiles of fewer than `short_row` classes, given as rows of adjacent classes, their gradients wanted there too; or,
+  /// with no `first`, as tiles in `numbers` one after the other, their gradients left in `output`. Otherwise `numbers` and
+  /// `output` have room for a tile. Adds their losses to `total`, up to the first tile with a bad label, and returns how many
+  /// that were.
   using Fold = std::ptrdiff_t (*)(const LabelledRows<T>& rows, T* numbers, T* output, std::ptrdiff_t tiles, RowSum& total);
   SoftmaxKernels<T> short_rows[softmax_jobs][3];
   SoftmaxKernels<T> long_rows[softmax_jobs][3];

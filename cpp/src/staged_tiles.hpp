@@ -1,5 +1,5 @@
 /// Tiles of a block that are copied together, because their classes are so many streams: the logits before they are looked at,
-/// the output after the last.
+/// the output after the last. And long rows that stand in columns, turned together.
 #pragma once
 
 #include <cstdint>
@@ -61,6 +61,39 @@ StagedTiles<T> stage_tiles(const RowWalk& walk, std::int64_t begin, std::int64_t
     staged.output = numbers + tiles * tile_rows * walk.classes();
   }
   return staged;
+}
+
+/// Whether long rows stand in columns, so that each cache line holds a number of so many rows. They are turned some blocks
+/// together: tile by tile, a line is gone before the next rows are asked of it.
+template <class T>
+bool stands_in_columns(const RowWalk& walk) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t stride = walk.class_stride(input_array);
+  const Strided& logits = walk.array(input_array);
+  return !walk.across() && walk.classes() <= row_segment && stride > size && stride % size == 0 &&
+         native_at<T>(logits, logits.data);
+}
+
+/// Rows one after the other from row `begin` on, or none.
+template <class T>
+struct TurnedRows {
+  T* first = nullptr;
+  std::int64_t begin = 0;
+
+  [[nodiscard]] T* at(std::int64_t row, std::int64_t classes) const { return first + (row - begin) * classes; }
+};
+
+/// The logits of the rows [begin, end) in `numbers`; none where the rows do not stand side by side.
+template <class T>
+TurnedRows<T> turn_rows(const RowWalk& walk, std::int64_t begin, std::int64_t end, T* numbers) {
+  constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  if (!walk.adjacent(input_array, begin, end - begin, size)) {
+    return {};
+  }
+  const char* first = walk.array(input_array).data + walk.offsets(begin, 1).at(input_array, 0);
+  active_pack<T>().turn(reinterpret_cast<const T*>(first), walk.class_stride(input_array) / size, end - begin, walk.classes(),
+                        numbers);
+  return {numbers, begin};
 }
 
 }  // namespace ndloss
