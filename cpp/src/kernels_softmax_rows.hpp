@@ -346,7 +346,7 @@ NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows
   rows.rest[l] = row.rest;
   rows.max[l] = reference.max;
   rows.share[l] = static_cast<T>(row.share);
-  rows.log_total[l] = static_cast<T>(row.log_total);
+  rows.log_total[l] = folded ? T(0) : static_cast<T>(row.log_total);
   if constexpr (is_loss(J)) {
     const double a = static_cast<double>(rows.label_coefficient[l]);
     const double x = static_cast<double>(rows.label_input[l]);

@@ -39,6 +39,25 @@ Accumulator run(const RowCall& call, const RowGradients* wanted, const Output& v
   }
 }
 
+/// Rows whose labels are looked at together where a divisor is counted.
+constexpr std::int64_t counted_rows = 256;
+
+/// Whether some rows all count 1: labels that are classes, of a call without weights that ignores no class.
+bool all_count(const RowDriver<double>& driver, std::int64_t row, std::int64_t rows) {
+  const RowCall& call = driver.call;
+  const RowWalk& walk = driver.walk;
+  if (call.labels == nullptr || call.selects() || !call.weight.empty() || !walk.even(row, rows)) {
+    return false;
+  }
+  const LabelRule rule = label_rule(call, walk);
+  if (rule.can_ignore && static_cast<std::uint64_t>(rule.ignored) < rule.classes) {
+    return false;
+  }
+  std::int64_t labels[counted_rows];
+  copy_labels(walk, walk.offsets(row, static_cast<int>(rows)), static_cast<int>(rows), labels);
+  return active_kernels().margin->inside(labels, rows, 0, walk.classes());
+}
+
 /// Σ of the kept rows' weights, reading labels, sample weights and mask alone.
 double label_divisor(const RowCall& call) {
   const RowDriver<double> driver(call, nullptr, nullptr);
@@ -48,13 +67,20 @@ double label_divisor(const RowCall& call) {
                        [&](std::int64_t block, int /*thread*/, Part& part) {
                          const std::int64_t begin = call.begin + block * nll_rows_per_block;
                          const std::int64_t end = std::min(begin + nll_rows_per_block, driver.end);
-                         for (std::int64_t row = begin; row < end; row += tile_rows) {
-                           const int count = static_cast<int>(std::min<std::int64_t>(tile_rows, end - row));
-                           TileLabels labels;
-                           read_labels(call, driver.walk, driver.walk.offsets(row, count), row, count, labels);
-                           const math::Pair<double> share = driver.divisor(labels, count);
-                           part.add(0.0, share.head);
-                           part.weight_carry += share.tail;
+                         for (std::int64_t first = begin; first < end; first += counted_rows) {
+                           const std::int64_t last = std::min(first + counted_rows, end);
+                           if (all_count(driver, first, last - first)) {
+                             part.add(0.0, static_cast<double>(last - first));
+                             continue;
+                           }
+                           for (std::int64_t row = first; row < last; row += tile_rows) {
+                             const int count = static_cast<int>(std::min<std::int64_t>(tile_rows, last - row));
+                             TileLabels labels;
+                             read_labels(call, driver.walk, driver.walk.offsets(row, count), row, count, labels);
+                             const math::Pair<double> share = driver.divisor(labels, count);
+                             part.add(0.0, share.head);
+                             part.weight_carry += share.tail;
+                           }
                          }
                          return BadValue{};
                        })

@@ -64,6 +64,7 @@ KERNELS = {
         Kernel("tile_across", 20),
         Kernel("tile_along", 20),
         Kernel("fold_row", 12),
+        Kernel("fold_tiles_across", 4),
         Kernel("emit_row", 14),
         Kernel("inner_product", 4),
         Kernel("curvature_across", 2),
