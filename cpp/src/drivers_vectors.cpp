@@ -88,13 +88,19 @@ void add_losses(Part& part, const double* losses, std::int64_t count) {
   constexpr std::int64_t chains = 8;
   double heads[chains] = {};
   double tails[chains] = {};
-  for (std::int64_t i = 0; i < count; i += chains) {
-    const std::int64_t n = std::min(chains, count - i);
-    for (std::int64_t k = 0; k < n; ++k) {
-      const math::Pair<double> sum = math::two_sum(heads[k], losses[i + k]);
-      heads[k] = sum.head;
-      tails[k] += sum.tail;
+  const auto add = [&](std::int64_t k, double loss) {
+    const math::Pair<double> sum = math::two_sum(heads[k], loss);
+    heads[k] = sum.head;
+    tails[k] += sum.tail;
+  };
+  const std::int64_t whole = count / chains * chains;
+  for (std::int64_t i = 0; i < whole; i += chains) {
+    for (std::int64_t k = 0; k < chains; ++k) {
+      add(k, losses[i + k]);
     }
+  }
+  for (std::int64_t i = whole; i < count; ++i) {
+    add(i - whole, losses[i]);
   }
   for (std::int64_t k = 0; k < chains; ++k) {
     part.add(heads[k], 0.0);

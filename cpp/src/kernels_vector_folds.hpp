@@ -1,7 +1,8 @@
 /// Folding a tile of vectors: the terms of every feature into the sums that a distance is made of.
 ///
-/// All arithmetic is in double; sums of doubles are compensated besides. Long vectors run lanes along the row, short ones are
-/// transposed and run lanes across rows: which of the two, and so the order of additions, depends on their length alone.
+/// All arithmetic is in double; sums of doubles are compensated besides. Long vectors run lanes along the row, and so do those
+/// that are just one step of the lanes; other short ones are transposed and run lanes across rows: which of the two, and so
+/// the order of additions, depends on their length alone.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,8 @@ namespace {
 inline constexpr int fold_lanes = 16;
 
 /// Lanes of a row that are left to be joined once the whole tile is folded, rows side by side.
-inline constexpr int kept_lanes = 2;
+template <class F>
+inline constexpr int kept_lanes = F::has_tail ? 2 : 4;
 
 /// Two numbers of a fold in each lane.
 template <int L>
@@ -38,6 +40,11 @@ struct Fold<FoldKind::sum, compensated> {
   static constexpr double start = 0.0;
   static constexpr bool has_tail = compensated;
   static constexpr int lanes(int terms) { return terms; }
+
+  template <int S, int Terms>
+  NDLOSS_INLINE static math::Pair<double> begin(const FeatureTerms<Terms>& terms) {
+    return {terms.term[S], 0.0};
+  }
 
   template <int S, int Terms>
   NDLOSS_INLINE static math::Pair<double> add(math::Pair<double> lane, const FeatureTerms<Terms>& terms) {
@@ -60,7 +67,7 @@ struct Fold<FoldKind::sum, compensated> {
 
   template <int S, class Terms>
   NDLOSS_INLINE static void put(math::Pair<double> lane, Terms& terms, int r) {
-    terms[S][r] = compensated ? math::joined(lane.head, lane.tail) : lane.head;
+    terms[S][r] = compensated ? math::joined(lane.head, lane.tail) : lane.head + start;
   }
 };
 
@@ -70,6 +77,11 @@ struct Fold<FoldKind::extreme, compensated> {
   static constexpr double start = -math::infinity<double>;
   static constexpr bool has_tail = true;
   static constexpr int lanes(int /*terms*/) { return 1; }
+
+  template <int S>
+  NDLOSS_INLINE static math::Pair<double> begin(const FeatureTerms<2>& terms) {
+    return {terms.term[0], terms.term[1]};
+  }
 
   template <int S>
   NDLOSS_INLINE static math::Pair<double> add(math::Pair<double> lane, const FeatureTerms<2>& terms) {
@@ -119,31 +131,41 @@ struct TileSums {
   double reference[3][vector_tile_rows];
 };
 
-template <class F, class D, int L>
+/// A lane once a feature's terms have entered it; the first ones stand for its start, which `put` makes good.
+template <class F, bool first, int S, int L, int Terms>
+NDLOSS_INLINE math::Pair<double> entered(const Lane<L>& lane, int l, const FeatureTerms<Terms>& terms) {
+  if constexpr (first) {
+    return F::template begin<S>(terms);
+  } else {
+    return F::template add<S>(get<F>(lane, l), terms);
+  }
+}
+
+template <class F, bool first, class D, int L>
 NDLOSS_INLINE void observe_pair(const D& distance, Lane<L>* lanes, int l, double x, double y, double reference) {
   const FeatureTerms<D::terms> terms = distance.observe(x, y, reference);
-  set<F>(lanes[0], l, F::template add<0>(get<F>(lanes[0], l), terms));
+  set<F>(lanes[0], l, entered<F, first, 0>(lanes[0], l, terms));
   if constexpr (F::lanes(D::terms) > 1) {
-    set<F>(lanes[1], l, F::template add<1>(get<F>(lanes[1], l), terms));
+    set<F>(lanes[1], l, entered<F, first, 1>(lanes[1], l, terms));
   }
   if constexpr (F::lanes(D::terms) > 2) {
-    set<F>(lanes[2], l, F::template add<2>(get<F>(lanes[2], l), terms));
+    set<F>(lanes[2], l, entered<F, first, 2>(lanes[2], l, terms));
   }
 }
 
 /// Feature i of the vectors of row r enters lane l.
-template <class F, class T, class D, int Pairs, int L>
+template <class F, bool first, class T, class D, int Pairs, int L>
 NDLOSS_INLINE void observe_at(const D& distance, Lane<L>* lanes, int l, const T* a, const T* b, const T* c, std::ptrdiff_t i,
                               const TileSums& sums, int r) {
   constexpr int each = F::lanes(D::terms);
   const double x = static_cast<double>(a[i]);
   const double y = static_cast<double>(b[i]);
-  observe_pair<F>(distance, lanes, l, x, y, D::needs_reference ? sums.reference[0][r] : 0.0);
+  observe_pair<F, first>(distance, lanes, l, x, y, D::needs_reference ? sums.reference[0][r] : 0.0);
   if constexpr (Pairs > 1) {
     const double z = static_cast<double>(c[i]);
-    observe_pair<F>(distance, lanes + each, l, x, z, D::needs_reference ? sums.reference[1][r] : 0.0);
+    observe_pair<F, first>(distance, lanes + each, l, x, z, D::needs_reference ? sums.reference[1][r] : 0.0);
     if constexpr (Pairs > 2) {
-      observe_pair<F>(distance, lanes + 2 * each, l, y, z, D::needs_reference ? sums.reference[2][r] : 0.0);
+      observe_pair<F, first>(distance, lanes + 2 * each, l, y, z, D::needs_reference ? sums.reference[2][r] : 0.0);
     }
   }
 }
@@ -187,26 +209,33 @@ struct Ahead {
 
 /// Joins the lanes of a row until kept_lanes are left, and keeps these.
 template <class F>
-NDLOSS_INLINE void join_along(Lane<fold_lanes>& lane, int r, Lane<kept_lanes * vector_tile_rows>& kept) {
+NDLOSS_INLINE void join_along(Lane<fold_lanes>& lane, int r, Lane<kept_lanes<F> * vector_tile_rows>& kept) {
 #pragma GCC unroll 4
-  for (int half = fold_lanes / 2; half > kept_lanes; half /= 2) {
+  for (int half = fold_lanes / 2; half > kept_lanes<F>; half /= 2) {
 #pragma omp simd
     for (int l = 0; l < half; ++l) {
       set<F>(lane, l, F::join(get<F>(lane, l), get<F>(lane, l + half)));
     }
   }
 #pragma omp simd
-  for (int l = 0; l < kept_lanes; ++l) {
-    set<F>(kept, kept_lanes * r + l, F::join(get<F>(lane, l), get<F>(lane, l + kept_lanes)));
+  for (int l = 0; l < kept_lanes<F>; ++l) {
+    set<F>(kept, kept_lanes<F> * r + l, F::join(get<F>(lane, l), get<F>(lane, l + kept_lanes<F>)));
   }
 }
 
-/// The last join of every row.
+/// The last joins of every row.
 template <class F>
-NDLOSS_INLINE void join_kept(const Lane<kept_lanes * vector_tile_rows>& kept, Lane<vector_tile_rows>& joined) {
+NDLOSS_INLINE void join_kept(const Lane<kept_lanes<F> * vector_tile_rows>& kept, Lane<vector_tile_rows>& joined) {
 #pragma omp simd
   for (int r = 0; r < vector_tile_rows; ++r) {
-    set<F>(joined, r, F::join(get<F>(kept, kept_lanes * r), get<F>(kept, kept_lanes * r + 1)));
+    const int first = kept_lanes<F> * r;
+    if constexpr (kept_lanes<F> == 2) {
+      set<F>(joined, r, F::join(get<F>(kept, first), get<F>(kept, first + 1)));
+    } else {
+      const math::Pair<double> even = F::join(get<F>(kept, first), get<F>(kept, first + 2));
+      const math::Pair<double> odd = F::join(get<F>(kept, first + 1), get<F>(kept, first + 3));
+      set<F>(joined, r, F::join(even, odd));
+    }
   }
 }
 
@@ -225,31 +254,39 @@ NDLOSS_INLINE void put_terms(const Lane<L>* lanes, int first, double (&terms)[3]
   }
 }
 
-/// Folds rows along their features, one row at a time.
-template <class T, class D, int Pairs>
+/// Folds rows along their features, one row at a time. `one_step`: they have as many features as there are lanes.
+template <bool one_step, class T, class D, int Pairs>
 NDLOSS_INLINE void fold_along(const VectorTile<T>& tile, const D& distance, TileSums& sums) {
   using F = Fold<D::fold, sizeof(T) == 8>;
   constexpr int each = F::lanes(D::terms);
-  Lane<kept_lanes * vector_tile_rows> kept[Pairs * each];
+  Lane<kept_lanes<F> * vector_tile_rows> kept[Pairs * each];
   const Ahead<T, Pairs> ahead(tile);
   for (int r = 0; r < tile.rows; ++r) {
     const T* a = tile.operand[0] + r * tile.stride[0];
     const T* b = tile.operand[1] + r * tile.stride[1];
     const T* c = Pairs > 1 ? tile.operand[2] + r * tile.stride[2] : nullptr;
     Lane<fold_lanes> lanes[Pairs * each];
-    clear<F, Pairs * each>(lanes);
-    std::ptrdiff_t i = 0;
-    for (; i + fold_lanes <= tile.features; i += fold_lanes) {
-      ahead.prefetch(r, i);
+    if constexpr (one_step) {
+      ahead.prefetch(r, 0);
 #pragma omp simd
       for (int l = 0; l < fold_lanes; ++l) {
-        observe_at<F, T, D, Pairs>(distance, lanes, l, a, b, c, i + l, sums, r);
+        observe_at<F, true, T, D, Pairs>(distance, lanes, l, a, b, c, l, sums, r);
       }
-    }
-    const int rest = static_cast<int>(tile.features - i);
+    } else {
+      clear<F, Pairs * each>(lanes);
+      std::ptrdiff_t i = 0;
+      for (; i + fold_lanes <= tile.features; i += fold_lanes) {
+        ahead.prefetch(r, i);
 #pragma omp simd
-    for (int l = 0; l < rest; ++l) {
-      observe_at<F, T, D, Pairs>(distance, lanes, l, a, b, c, i + l, sums, r);
+        for (int l = 0; l < fold_lanes; ++l) {
+          observe_at<F, false, T, D, Pairs>(distance, lanes, l, a, b, c, i + l, sums, r);
+        }
+      }
+      const int rest = static_cast<int>(tile.features - i);
+#pragma omp simd
+      for (int l = 0; l < rest; ++l) {
+        observe_at<F, false, T, D, Pairs>(distance, lanes, l, a, b, c, i + l, sums, r);
+      }
     }
     for (int n = 0; n < Pairs * each; ++n) {
       join_along<F>(lanes[n], r, kept[n]);
@@ -304,7 +341,7 @@ NDLOSS_INLINE void fold_across(const VectorTile<T>& given, const Transposed<T>& 
       ahead.prefetch(0, first * features + i * fold_lanes);  // all of a tile that stands side by side
 #pragma omp simd
       for (int l = 0; l < fold_lanes; ++l) {
-        observe_at<F, T, D, Pairs>(distance, lanes, l, a, b, c, l, sums, first + l);
+        observe_at<F, false, T, D, Pairs>(distance, lanes, l, a, b, c, l, sums, first + l);
       }
     }
     for (int j = 0; j < Pairs; ++j) {
@@ -313,18 +350,28 @@ NDLOSS_INLINE void fold_across(const VectorTile<T>& given, const Transposed<T>& 
   }
 }
 
+/// Whether a row is one step of lanes along it.
+template <bool powers, class T>
+NDLOSS_INLINE bool runs_in_one_step(const VectorTile<T>& tile) {
+  return !powers && tile.features == fold_lanes;
+}
+
 /// Whether lanes run across rows. Powers never do: what they cost leaves nothing to gain, and their code is large.
 template <bool powers, class T>
 NDLOSS_INLINE bool runs_across(const VectorTile<T>& tile) {
-  return !powers && tile.features < short_vector;
+  return !powers && tile.features < short_vector && tile.features != fold_lanes;
 }
 
+/// Not inlined: value and gradient share it.
 template <bool powers, class T, class D, int Pairs>
-NDLOSS_INLINE void fold_tile(const VectorTile<T>& tile, const Transposed<T>& transposed, const D& distance, TileSums& sums) {
+[[gnu::noinline]] void fold_tile(const VectorTile<T>& tile, const Transposed<T>& transposed, const D& distance,
+                                 TileSums& sums) {
   if (runs_across<powers>(tile)) {
     fold_across<T, D, Pairs>(tile, transposed, distance, sums);
+  } else if (runs_in_one_step<powers>(tile)) {
+    fold_along<true, T, D, Pairs>(tile, distance, sums);
   } else {
-    fold_along<T, D, Pairs>(tile, distance, sums);
+    fold_along<false, T, D, Pairs>(tile, distance, sums);
   }
 }
 

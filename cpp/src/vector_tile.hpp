@@ -12,7 +12,7 @@ namespace ndloss {
 /// Rows of a tile at most, and lanes of the kernels that run across rows.
 inline constexpr int vector_tile_rows = 32;
 
-/// Below this many features the lanes run across rows, from it on along them.
+/// Below this many features the lanes run across rows (but for rows of one step of the lanes), from it on along them.
 inline constexpr std::ptrdiff_t short_vector = 24;
 
 /// How far ahead of its loads and stores a kernel asks memory for what comes: so many bytes, or a row if that is longer.

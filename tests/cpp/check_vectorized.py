@@ -70,7 +70,7 @@ KERNELS = {
         Kernel("curvature_across", 2),
         Kernel("curvature_row", 2),
     ],
-    "vectors": [Kernel("run_tile", 38), Kernel("transpose", 2, bits=256), Kernel("transpose_back", 2, bits=256)],
+    "vectors": [Kernel("fold_tile", 19), Kernel("transpose", 2, bits=256), Kernel("transpose_back", 2, bits=256)],
     "weight": [
         Kernel(name, 2)
         for name in ("weighted_sum", "sum_of_factors", "multiply", "product", "distance_from", "total", "choose", "guard")
@@ -110,7 +110,7 @@ SCALAR = [
     Exemption("sequence", "ctc_gradient<", ALL, "add|add cmp mul sub|add cmp cvt mul sub", "the classes of labels"),
     Exemption("softmax", "(emit|curvature)_row<", ALL, "remainder", "the last classes of a row"),
     Exemption("softmax", r"tile_(across|along)<.*\(SoftmaxJob\)1", ALL, "cmp", "rows that are kept"),
-    Exemption("vectors", "run_tile<", ALL, "remainder", "the last features of a row"),
+    Exemption("vectors", "(run|fold)_tile<", ALL, "remainder", "the last features of a row"),
     Exemption("weight", "", ALL, "remainder", "the last elements of a block"),
 ]
 
@@ -127,7 +127,7 @@ GAPS = [
         "softmax", r"tile_across<.*2, \(SoftmaxJob\)1", BASELINE, "add cmp fmadd mul sub|add cmp mul sub", "gradients of targets"
     ),
     Exemption("softmax", r"fold_segment<\(Coefficients\)1", ALL, "add|add cvt", "one sum, not one a lane"),
-    Exemption("vectors", "run_tile<double, .*, (Extreme|Power)Distance,", BASELINE, "all", SSE2),
+    Exemption("vectors", "(run_tile<double, .*|fold_tile<.*, double), (Extreme|Power)Distance,", BASELINE, "all", SSE2),
     Exemption(
         "vectors", r"run_tile<double, \(VectorJob\)2, ExtremeDistance, false>", ALL, "add cmp sub", "finish_row: swap branches"
     ),
