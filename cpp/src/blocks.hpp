@@ -64,10 +64,13 @@ struct Grid {
 };
 
 /// Numbers for each thread's packed operands, aligned to cache lines, not initialised.
+///
+/// A kernel asks memory for what stands 4 or 8 KiB behind what it reads. Behind the scratch of one thread must not stand that
+/// of another: its lines would go to and fro between the cores, and two threads be no faster than one.
 class Scratch {
  public:
   Scratch(int threads, std::size_t bytes_each)
-      : each_((bytes_each + 63) / 64 * 64),
+      : each_((bytes_each + 63) / 64 * 64 + gap),
         memory_(bytes_each == 0 ? nullptr : new char[each_ * static_cast<std::size_t>(threads) + 64]) {}
 
   template <class T>
@@ -80,6 +83,8 @@ class Scratch {
   }
 
  private:
+  static constexpr std::size_t gap = 8192;
+
   std::size_t each_;
   std::unique_ptr<char[]> memory_;
 };
