@@ -92,6 +92,8 @@ NDLOSS_INLINE bool valid_at(const ElementwiseBlock<T>& block, std::ptrdiff_t i, 
 template <unsigned S, class L, class T>
 NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, T* value, T* argument) {
   constexpr std::make_index_sequence<L::operands> operands{};
+  // First, because a result may take the place of an operand.
+  const std::uint32_t bad = checked<L> ? static_cast<std::uint32_t>(!valid_at<L>(block, i, operands)) : 0;
   const Term<T, L::inputs> term = term_at(loss, block, i, operands);
   if constexpr ((S & folded_value) != 0) {
     const Folded<T> parts = folded_at(loss, block, i, operands);
@@ -113,7 +115,7 @@ NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& bl
       block.curvature[k][i] = term.curvature[k] * block.scale;
     }
   }
-  return checked<L> ? static_cast<std::uint32_t>(!valid_at<L>(block, i, operands)) : 0;
+  return bad;
 }
 
 /// Asks for what a later group of lanes reads: while one is computed, memory is not to wait.
