@@ -22,6 +22,7 @@ REDUCTIONS = ("mean", "sum", "none")
 PLAIN = [case for case in LOSSES if case.batch is not None]
 # Those of them that are always checked.
 ALWAYS_CHECKED = ("triplet_margin_with_distance_loss",)
+EVERY_REDUCTION = [(case, reduction) for case in PLAIN for reduction in case.axes["reduction"]]
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -76,8 +77,7 @@ def test_a_plain_call_says_what_a_checked_one_says(case: LossCase, dtype: str) -
             assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED)), (what, sample)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("case", PLAIN, ids=str)
+@pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
 def test_options_change_a_plain_call_as_they_change_a_checked_one(case: LossCase, reduction: str) -> None:
     sample, _ = batch(case.name, "float32", reduction, 9)
     with quiet():
@@ -89,8 +89,7 @@ def test_options_change_a_plain_call_as_they_change_a_checked_one(case: LossCase
             assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED)), (what, given)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("case", PLAIN, ids=str)
+@pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
 def test_results_go_to_out(case: LossCase, reduction: str) -> None:
     """Also where it is one that a plain call leaves to the checks."""
     sample, _ = batch(case.name, "float32", reduction, 9)
@@ -127,8 +126,7 @@ def test_results_go_to_out(case: LossCase, reduction: str) -> None:
                 assert bits(beside) == bits(wanted)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("case", [case for case in PLAIN if case.name not in ALWAYS_CHECKED], ids=str)
+@pytest.mark.parametrize(("case", "reduction"), [pair for pair in EVERY_REDUCTION if pair[0].name not in ALWAYS_CHECKED], ids=str)
 def test_usual_calls_are_plain(case: LossCase, reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sample, _ = batch(case.name, "float32", reduction, 9)
 

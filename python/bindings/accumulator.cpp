@@ -54,11 +54,7 @@ void bind_accumulator(py::module_& m) {
       .def("compute", [](const Accumulator& a, const std::string& reduction) { return a.compute(reduction_of(reduction)); })
       .def("merge", [](Accumulator& a, const Accumulator& other) { a += other; })
       .def("per_row", &per_row)
-      .def("share_divisor",
-           [](Accumulator& a, std::int64_t elements) {
-             a.weight /= static_cast<double>(elements);
-             a.weight_carry /= static_cast<double>(elements);
-           })
+      .def("share_divisor", &Accumulator::share_divisor)
       .def("copy", [](const Accumulator& a) { return a; })
       .def(py::pickle(&state_of, &from_state));
   m.def("double_of_bits", [](std::uint64_t bits) { return std::bit_cast<double>(bits); });

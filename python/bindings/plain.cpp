@@ -41,8 +41,13 @@ PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t narg
   constexpr RegisteredLoss loss = registered[I];
   PlainOptions options;
   Reduction reduction{};
-  if (nargs != loss.operands + 2 + loss.parameters || !read_reduction(args[loss.operands], reduction) ||
-      !read_options(args[nargs - 1], options)) {
+  if (nargs != loss.operands + 2 + loss.parameters || !read_options(args[nargs - 1], options)) {
+    return decline();
+  }
+  const bool by_batch = loss.batch_mean && is_batch_mean(args[loss.operands]);
+  if (by_batch) {
+    reduction = Reduction::mean;
+  } else if (!read_reduction(args[loss.operands], reduction)) {
     return decline();
   }
   PlainArray arrays[max_operands];
@@ -65,6 +70,12 @@ PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t narg
   loss.make(any, values);
   const bool by_row = any.erased.row_mean;
   const std::int64_t size = arrays[0].size();
+  if (by_batch) {
+    if (size == 0 || arrays[0].ndim() == 0) {
+      return decline();
+    }
+    options.shared = size / arrays[0].length(0);
+  }
   std::int64_t classes = size;
   if (by_row) {
     if (arrays[0].ndim() == 0) {

@@ -187,6 +187,10 @@ bool read_reduction(PyObject* object, Reduction& reduction) {
   return false;
 }
 
+bool is_batch_mean(PyObject* object) {
+  return PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, "batchmean") == 0;
+}
+
 bool read_integer(PyObject* object, std::int64_t& number) {
   int overflow = 0;
   if (!PyLong_CheckExact(object)) {

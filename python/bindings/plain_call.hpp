@@ -48,6 +48,9 @@ void set_view(ArrayView& view, const PlainArray& array, int ndim, std::int64_t r
 /// 'mean', 'sum' or 'none'; anything else declines.
 [[nodiscard]] bool read_reduction(PyObject* object, Reduction& reduction);
 
+/// 'batchmean'
+[[nodiscard]] bool is_batch_mean(PyObject* object);
+
 /// A Python int of 64 bits.
 [[nodiscard]] bool read_integer(PyObject* object, std::int64_t& number);
 
@@ -67,6 +70,7 @@ struct PlainOptions {
   int count = 0;
   bool several = false;  // they come in a tuple, even one alone
   int threads = 0;
+  std::int64_t shared = 1;  // so many elements share one unit of the mean's divisor
   PyObject* out = nullptr;
   PlainArray sample_weight;  // without array: not given
   PlainArray mask;
@@ -179,6 +183,7 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
   Accumulator total;
   const auto body = [&] {
     total = accumulate(call);
+    total.share_divisor(options.shared);
     return !total.bad.found();
   };
   if (options.out != nullptr || !run_plain(body, first.size())) {
@@ -220,7 +225,9 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
   Accumulator total;
   const auto body = [&] {
     wanted.scale = gradient_scale(call, reduction == Reduction::mean ? Reduction::mean : Reduction::sum);
+    wanted.scale *= static_cast<double>(options.shared);
     total = gradients(call, wanted);
+    total.share_divisor(options.shared);
     return !total.bad.found();
   };
   if (!run_plain(body, first.size())) {

@@ -27,6 +27,7 @@ struct RegisteredLoss {
   int operands;
   int inputs;
   int parameters;
+  bool batch_mean;
   MakeLoss make;
 };
 
@@ -55,7 +56,8 @@ void make_loss(AnyLoss& to, [[maybe_unused]] const double* values) {
 
 template <class... L>
 constexpr auto registered_of(TypeList<L...> /*losses*/) {
-  return std::array<RegisteredLoss, sizeof...(L)>{{{L::name, L::operands, L::inputs, parameter_count<L>(), make_loss<L>}...}};
+  return std::array<RegisteredLoss, sizeof...(L)>{
+      {{L::name, L::operands, L::inputs, parameter_count<L>(), batch_mean<L>, make_loss<L>}...}};
 }
 
 inline constexpr auto registered = registered_of(ElementwiseLosses{});

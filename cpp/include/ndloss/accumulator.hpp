@@ -49,6 +49,12 @@ struct Accumulator {
     return *this;
   }
 
+  /// Makes so many elements share one unit of the divisor.
+  void share_divisor(std::int64_t elements) {
+    weight /= static_cast<double>(elements);
+    weight_carry /= static_cast<double>(elements);
+  }
+
   [[nodiscard]] double total() const { return joined(sum, carry); }
   [[nodiscard]] double divisor() const { return joined(weight, weight_carry); }
 

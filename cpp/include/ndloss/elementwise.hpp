@@ -49,6 +49,7 @@ struct Folded {
 ///   folds      true if folded() gives the value as Folded<V>
 ///   foldable() whether it does for these operands, where it does not for all
 ///   row_mean   true if a loss element is the mean over the last axis
+///   batch_mean true if 'batchmean' is one of its reductions: the sum, divided by the length of the first axis
 template <class L>
 concept ElementwiseLoss = std::is_aggregate_v<L> && requires {
   { L::name } -> std::convertible_to<const char*>;
@@ -65,6 +66,9 @@ inline constexpr bool folds_some = folds<L> && requires { &L::template foldable<
 
 template <class L>
 inline constexpr bool row_mean = requires { requires L::row_mean; };
+
+template <class L>
+inline constexpr bool batch_mean = requires { requires L::batch_mean; };
 
 /// Whether any operand has a domain to be checked.
 template <class L>

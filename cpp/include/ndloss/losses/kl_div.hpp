@@ -18,6 +18,7 @@ struct KLDivergence {
   static constexpr const char* name = LogTarget ? "kl_div_log_target" : "kl_div";
   static constexpr int operands = 2;
   static constexpr int inputs = 2;
+  static constexpr bool batch_mean = true;
   static constexpr Domain domains[] = {Domain::real, Domain::real};
 
   template <class V>
