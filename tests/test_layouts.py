@@ -103,15 +103,23 @@ def places(x: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32"])
 @pytest.mark.parametrize(
-    "shape", [(300, 32), (129, 64), (500, 33), (4, 4099), (9000, 2), (7, 37, 40), (70, 1, 96), (5, 3, 1000)], ids=str
+    "shape",
+    [
+        *((300, 32), (129, 64), (500, 33), (9000, 2), (7, 37, 40), (70, 1, 96), (5, 3, 1000)),
+        *((4, 4099), (18, 4097), (33, 8192), (2, 17, 5000), (3, 70001)),  # rows longer than a block
+    ],
+    ids=str,
 )
 def test_rows_that_are_read_together_have_the_bits_of_a_copy(shape: Shape, dtype: str, rng: np.random.Generator) -> None:
     x, y = ((rng.normal(size=shape) * 50).astype(dtype) for _ in range(2))
     due = F.l1_loss(x.astype("float32") if dtype == "int32" else x, y)
     row = F.l1_loss(x, y.astype("float32"), reduction="none")
+    grad = nl.value_and_grad(F.l1_loss)(x, y)[1] if dtype != "int32" else None
     for name, other in places(x).items():
         assert bits(F.l1_loss(other, y if dtype != "int32" else y.astype("float32"))) == bits(due), name
         assert bits(F.l1_loss(other, y.astype("float32"), reduction="none")) == bits(row), name
+        if dtype != "int32":
+            assert bits(nl.value_and_grad(F.l1_loss)(other, y)[1]) == bits(grad), name
 
 
 @pytest.mark.parametrize("case", PAIRS, ids=str)

@@ -94,16 +94,55 @@ struct Unprepared {
   void operator()(std::int64_t /*first*/, std::int64_t /*last*/, int /*thread*/) const {}
 };
 
+/// What the blocks of a slice come to, joined in order.
+class SliceParts {
+ public:
+  SliceParts(const Accumulator& total, int threads) : total_(total), bad_(static_cast<std::size_t>(threads)) {}
+
+  /// The blocks [first, last) are to be run.
+  void open(std::int64_t first, std::int64_t last) {
+    first_ = first;
+    parts_.resize(static_cast<std::size_t>(last - first));
+  }
+
+  /// Runs body(block, thread, part) -> BadValue.
+  template <class Body>
+  void run(std::int64_t block, int thread, Body&& body) {
+    Part& part = parts_[static_cast<std::size_t>(block - first_)];
+    part = Part{};
+    bad_[static_cast<std::size_t>(thread)].merge(body(block, thread, part));
+  }
+
+  void join() {
+    for (const Part& part : parts_) {
+      total_ += part.whole();
+    }
+  }
+
+  [[nodiscard]] Accumulator total() const {
+    Accumulator result = total_;
+    for (const BadValue& one : bad_) {
+      result.bad.merge(one);
+    }
+    return result;
+  }
+
+ private:
+  Accumulator total_;
+  std::int64_t first_ = 0;
+  std::vector<Part> parts_;
+  std::vector<BadValue> bad_;  // of each thread
+};
+
 /// Runs body(block, thread, part) -> BadValue over `blocks` blocks and adds the parts to `total` in order. The result does not
 /// depend on the threads or their schedule. Before the blocks [first, last) that a thread takes at a time it calls
 /// prepare(first, last, thread); where a task of the grid is a power of two, none of them crosses a multiple of it. Neither
 /// must throw.
 template <class Body, class Prepare = Unprepared>
-Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body,
+Accumulator reduce_blocks(const Accumulator& total, std::int64_t blocks, int threads, const Interrupt& interrupt, Body&& body,
                           const Grid& grid = {}, const Prepare& prepare = {}) {
   const std::int64_t slice = std::min(blocks, grid.slice);
-  std::vector<Part> parts(static_cast<std::size_t>(slice));
-  std::vector<BadValue> bad(static_cast<std::size_t>(threads));
+  SliceParts parts(total, threads);
   for (std::int64_t first = 0; first < blocks; first += slice) {
     if (first > 0) {
       interrupt.check();
@@ -112,25 +151,19 @@ Accumulator reduce_blocks(Accumulator total, std::int64_t blocks, int threads, c
     const std::int64_t share = threads == 1 ? count : std::max<std::int64_t>(count / (8 * threads), 1);
     const std::int64_t each =
         share >= grid.task ? grid.task : static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(share)));
+    parts.open(first, first + count);
     auto task = [&](std::int64_t index, int thread) {
-      const std::int64_t begin = index * each;
-      const std::int64_t end = std::min(begin + each, count);
-      prepare(first + begin, first + end, thread);
+      const std::int64_t begin = first + index * each;
+      const std::int64_t end = std::min(begin + each, first + count);
+      prepare(begin, end, thread);
       for (std::int64_t block = begin; block < end; ++block) {
-        Part& part = parts[static_cast<std::size_t>(block)];
-        part = Part{};
-        bad[static_cast<std::size_t>(thread)].merge(body(first + block, thread, part));
+        parts.run(block, thread, body);
       }
     };
     parallel_for((count + each - 1) / each, threads, task);
-    for (std::int64_t block = 0; block < count; ++block) {
-      total += parts[static_cast<std::size_t>(block)].whole();
-    }
+    parts.join();
   }
-  for (const BadValue& one : bad) {
-    total.bad.merge(one);
-  }
-  return total;
+  return parts.total();
 }
 
 }  // namespace ndloss

@@ -87,31 +87,29 @@ Accumulator accumulate_as(const ElementwiseCall& call) {
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
   const bool weighs = operands.weighs();
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (weighs ? operands.stride() : 0));
-  return in_rows(reduce_blocks(
-                     call.initial, range.blocks(), threads, call.interrupt,
-                     [&](std::int64_t index, int thread, Part& part) {
-                       ElementwiseBlock<T> block{};
-                       CarriedLanes lanes;
-                       BadValue bad;
-                       T* numbers = scratch.of<T>(thread);
-                       in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
-                         const std::int64_t begin = range.at(index) + piece.first;
-                         operands.point(block, begin, piece.count, numbers);
-                         if (!weighs) {
-                           carry(block, lanes, piece);
-                           const BlockResult result = kernels.sum(call.loss.loss, block);
-                           put(part, result, piece.count);
-                           bad.merge(placed(result.bad, begin));
-                           return;
-                         }
-                         block.value = numbers + operands.scratch();
-                         bad.merge(placed(kernels.map(call.loss.loss, block).bad, begin));
-                         const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
-                         add(part, block.value, operands, factors, piece.count, numbers);
-                       });
-                       return bad;
-                     },
-                     Grid{}, staging(operands, range, scratch)),
+  return in_rows(reduce_range(call.initial, operands, range, threads, call.interrupt, scratch,
+                              [&](std::int64_t index, int thread, Part& part) {
+                                ElementwiseBlock<T> block{};
+                                CarriedLanes lanes;
+                                BadValue bad;
+                                T* numbers = scratch.of<T>(thread);
+                                in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
+                                  const std::int64_t begin = range.at(index) + piece.first;
+                                  operands.point(block, begin, piece.count, numbers);
+                                  if (!weighs) {
+                                    carry(block, lanes, piece);
+                                    const BlockResult result = kernels.sum(call.loss.loss, block);
+                                    put(part, result, piece.count);
+                                    bad.merge(placed(result.bad, begin));
+                                    return;
+                                  }
+                                  block.value = numbers + operands.scratch();
+                                  bad.merge(placed(kernels.map(call.loss.loss, block).bad, begin));
+                                  const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
+                                  add(part, block.value, operands, factors, piece.count, numbers);
+                                });
+                                return bad;
+                              }),
                  call);
 }
 
@@ -137,23 +135,21 @@ BadValue map_as(const ElementwiseCall& call, const Output& value) {
   const Writer<T> writer(value, range.begin);
   const std::int64_t piece = writer.slots() > 0 ? piece_size : operands.piece();
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + writer.slots() * operands.stride());
-  return reduce_blocks(
-             Accumulator(), range.blocks(), threads, call.interrupt,
-             [&](std::int64_t index, int thread, Part& /*part*/) {
-               ElementwiseBlock<T> block{};
-               BadValue bad;
-               T* numbers = scratch.of<T>(thread);
-               T* to = numbers + operands.scratch();
-               in_pieces(range.size_of(index), piece, [&](const Piece& one) {
-                 const std::int64_t begin = range.at(index) + one.first;
-                 operands.point(block, begin, one.count, numbers);
-                 block.value = writer.begin(begin, to);
-                 bad.merge(map_block(call, operands, block, begin, numbers));
-                 writer.end(begin, one.count, to);
-               });
-               return bad;
-             },
-             Grid{}, staging(operands, range, scratch))
+  return reduce_range(Accumulator(), operands, range, threads, call.interrupt, scratch,
+                      [&](std::int64_t index, int thread, Part& /*part*/) {
+                        ElementwiseBlock<T> block{};
+                        BadValue bad;
+                        T* numbers = scratch.of<T>(thread);
+                        T* to = numbers + operands.scratch();
+                        in_pieces(range.size_of(index), piece, [&](const Piece& one) {
+                          const std::int64_t begin = range.at(index) + one.first;
+                          operands.point(block, begin, one.count, numbers);
+                          block.value = writer.begin(begin, to);
+                          bad.merge(map_block(call, operands, block, begin, numbers));
+                          writer.end(begin, one.count, to);
+                        });
+                        return bad;
+                      })
       .bad;
 }
 
@@ -251,60 +247,58 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
   const bool plain = !has_factors && !wanted.value.wanted() && !several && wanted.grads[0].wanted() && writer(0).slots() == 0;
   const std::int64_t size = plain ? operands.piece() : piece_size;
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (plain ? 0 : (2 + derivatives) * operands.stride()));
-  return in_rows(reduce_blocks(
-                     Accumulator(), range.blocks(), threads, call.interrupt,
-                     [&](std::int64_t index, int thread, Part& part) {
-                       ElementwiseBlock<T> block{};
-                       CarriedLanes lanes;
-                       BadValue bad;
-                       T* numbers = scratch.of<T>(thread);
-                       T* spare = numbers + operands.scratch();
-                       in_pieces(range.size_of(index), size, [&](const Piece& piece) {
-                         const std::int64_t begin = range.at(index) + piece.first;
-                         const std::int64_t count = piece.count;
-                         operands.point(block, begin, count, numbers);
-                         carry(block, lanes, piece);
-                         const BlockFactors<T> factors = operands.factors(begin, count, numbers);
-                         if (wanted.value.wanted()) {
-                           block.value = value.begin(begin, spare);
-                           map_block(call, operands, block, begin, numbers);
-                           value.end(begin, count, spare);
-                         } else if (weighs) {
-                           block.value = spare;
-                           kernels.map(call.loss.loss, block);
-                           add(part, block.value, operands, factors, count, numbers);
-                         }
-                         block.scale = has_factors ? T(1) : scale;
-                         for (int k = 0; k < derivatives; ++k) {
-                           T* to = writer(k).begin(begin, spare + (k + 2) * operands.stride());
-                           (k < computed ? block.grad[k] : block.curvature[k - computed]) = to;
-                         }
-                         const BlockResult result = kernel(call.loss.loss, block);
-                         if (!weighs) {
-                           put(part, result, count);
-                         }
-                         T* products = spare + operands.stride();
-                         if (has_factors) {
-                           const T* upstream = operands.upstream(begin, count, numbers);
-                           const T* one = factors.loss != nullptr ? factors.loss : upstream;
-                           weighting.product(one, one == upstream ? nullptr : upstream, scale, products, count);
-                         }
-                         const T* keep = operands.keep(numbers);
-                         for (int k = 0; k < derivatives; ++k) {
-                           T* made = k < computed ? block.grad[k] : block.curvature[k - computed];
-                           if (has_factors) {
-                             weighting.multiply(made, products, count);
-                           }
-                           if (keep != nullptr) {
-                             weighting.guard(made, keep, T(0), made, count);
-                           }
-                           writer(k).end(begin, count, made);
-                         }
-                         bad.merge(placed(result.bad, begin));
-                       });
-                       return bad;
-                     },
-                     Grid{}, staging(operands, range, scratch)),
+  return in_rows(reduce_range(Accumulator(), operands, range, threads, call.interrupt, scratch,
+                              [&](std::int64_t index, int thread, Part& part) {
+                                ElementwiseBlock<T> block{};
+                                CarriedLanes lanes;
+                                BadValue bad;
+                                T* numbers = scratch.of<T>(thread);
+                                T* spare = numbers + operands.scratch();
+                                in_pieces(range.size_of(index), size, [&](const Piece& piece) {
+                                  const std::int64_t begin = range.at(index) + piece.first;
+                                  const std::int64_t count = piece.count;
+                                  operands.point(block, begin, count, numbers);
+                                  carry(block, lanes, piece);
+                                  const BlockFactors<T> factors = operands.factors(begin, count, numbers);
+                                  if (wanted.value.wanted()) {
+                                    block.value = value.begin(begin, spare);
+                                    map_block(call, operands, block, begin, numbers);
+                                    value.end(begin, count, spare);
+                                  } else if (weighs) {
+                                    block.value = spare;
+                                    kernels.map(call.loss.loss, block);
+                                    add(part, block.value, operands, factors, count, numbers);
+                                  }
+                                  block.scale = has_factors ? T(1) : scale;
+                                  for (int k = 0; k < derivatives; ++k) {
+                                    T* to = writer(k).begin(begin, spare + (k + 2) * operands.stride());
+                                    (k < computed ? block.grad[k] : block.curvature[k - computed]) = to;
+                                  }
+                                  const BlockResult result = kernel(call.loss.loss, block);
+                                  if (!weighs) {
+                                    put(part, result, count);
+                                  }
+                                  T* products = spare + operands.stride();
+                                  if (has_factors) {
+                                    const T* upstream = operands.upstream(begin, count, numbers);
+                                    const T* one = factors.loss != nullptr ? factors.loss : upstream;
+                                    weighting.product(one, one == upstream ? nullptr : upstream, scale, products, count);
+                                  }
+                                  const T* keep = operands.keep(numbers);
+                                  for (int k = 0; k < derivatives; ++k) {
+                                    T* made = k < computed ? block.grad[k] : block.curvature[k - computed];
+                                    if (has_factors) {
+                                      weighting.multiply(made, products, count);
+                                    }
+                                    if (keep != nullptr) {
+                                      weighting.guard(made, keep, T(0), made, count);
+                                    }
+                                    writer(k).end(begin, count, made);
+                                  }
+                                  bad.merge(placed(result.bad, begin));
+                                });
+                                return bad;
+                              }),
                  call);
 }
 
@@ -347,31 +341,29 @@ BadValue weight_gradient_as(const ElementwiseCall& call, const ArrayView* upstre
   const WeightTable<T>& weighting = active_weight<T>();
   const Writer<T> writer(out, range.begin);
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + operands.stride());
-  return reduce_blocks(
-             Accumulator(), range.blocks(), threads, call.interrupt,
-             [&](std::int64_t index, int thread, Part& /*part*/) {
-               ElementwiseBlock<T> block{};
-               BadValue bad;
-               T* numbers = scratch.of<T>(thread);
-               T* to = numbers + operands.scratch();
-               in_pieces(range.size_of(index), piece_size, [&](const Piece& piece) {
-                 const std::int64_t begin = range.at(index) + piece.first;
-                 operands.point(block, begin, piece.count, numbers);
-                 block.value = writer.begin(begin, to);
-                 bad.merge(placed(kernels_of<T>(call.loss).map(call.loss.loss, block).bad, begin));
-                 weighting.subtract(block.value, static_cast<T>(offset), piece.count);
-                 const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
-                 for (const T* factor : {factors.loss, operands.upstream(begin, piece.count, numbers)}) {
-                   if (factor != nullptr) {
-                     weighting.multiply(block.value, factor, piece.count);
-                   }
-                 }
-                 weighting.product(block.value, nullptr, static_cast<T>(scale), block.value, piece.count);
-                 writer.end(begin, piece.count, to);
-               });
-               return bad;
-             },
-             Grid{}, staging(operands, range, scratch))
+  return reduce_range(Accumulator(), operands, range, threads, call.interrupt, scratch,
+                      [&](std::int64_t index, int thread, Part& /*part*/) {
+                        ElementwiseBlock<T> block{};
+                        BadValue bad;
+                        T* numbers = scratch.of<T>(thread);
+                        T* to = numbers + operands.scratch();
+                        in_pieces(range.size_of(index), piece_size, [&](const Piece& piece) {
+                          const std::int64_t begin = range.at(index) + piece.first;
+                          operands.point(block, begin, piece.count, numbers);
+                          block.value = writer.begin(begin, to);
+                          bad.merge(placed(kernels_of<T>(call.loss).map(call.loss.loss, block).bad, begin));
+                          weighting.subtract(block.value, static_cast<T>(offset), piece.count);
+                          const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
+                          for (const T* factor : {factors.loss, operands.upstream(begin, piece.count, numbers)}) {
+                            if (factor != nullptr) {
+                              weighting.multiply(block.value, factor, piece.count);
+                            }
+                          }
+                          weighting.product(block.value, nullptr, static_cast<T>(scale), block.value, piece.count);
+                          writer.end(begin, piece.count, to);
+                        });
+                        return bad;
+                      })
       .bad;
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "blocks.hpp"
+#include "column_blocks.hpp"
 #include "kernel_table.hpp"
 #include "layout.hpp"
 #include "ndloss/calls.hpp"
@@ -83,6 +84,7 @@ class Operands {
         const bool there = repeated_[k].numbers != nullptr || reads_in_place<T>(arrays_[k]);
         if (!there && in_tasks && columns_scatter(k)) {
           staged_[k] = ++stages_;
+          in_columns_ = layout_.shape[layout_.ndim - 1] > block_size;
         }
         if ((selects() && k < operands_) || !(there || staged_[k] > 0)) {
           slot_[k] = slots_++;
@@ -118,6 +120,48 @@ class Operands {
     for (int k = 0; k < arrays; ++k) {
       if (staged_[k] > 0) {
         static_cast<void>(read_block<T>(layout_, arrays_[k], pack_, begin, end - begin, staged(k, begin, numbers)));
+      }
+    }
+  }
+
+  /// The order of the blocks that begin in [begin, end), where they are better not taken one after the other: a row may be so
+  /// long that neighbours share no cache line.
+  [[nodiscard]] bool in_columns() const { return in_columns_; }
+  [[nodiscard]] ColumnOrder order() const {
+    return {call_.begin, call_.end < 0 ? layout_.size : call_.end, layout_.shape[layout_.ndim - 1], block_size};
+  }
+
+  /// The same for what begins in a stripe of a group of rows.
+  void stage(const ColumnOrder& order, std::int64_t end, std::int64_t group, std::int64_t stripe, T* numbers) const {
+    const std::int64_t columns = layout_.shape[layout_.ndim - 1];
+    const std::int64_t top = group * ColumnOrder::rows;
+    const std::int64_t bottom = std::min(top + ColumnOrder::rows, layout_.size / columns);
+    std::int64_t first[ColumnOrder::rows];
+    std::int64_t last[ColumnOrder::rows];
+    for (std::int64_t row = top; row < bottom; ++row) {
+      const std::int64_t block = order.block(row, stripe);
+      first[row - top] = block >= 0 ? call_.begin + block * block_size : end;
+      last[row - top] = std::min(first[row - top] + block_size, end);
+    }
+    for (int k = 0; k < arrays; ++k) {
+      if (staged_[k] == 0) {
+        continue;
+      }
+      const std::int64_t to = std::min((stripe + 2) * block_size, columns);
+      for (std::int64_t left = stripe * block_size; left < to; left += turned_columns) {
+        const std::int64_t width = std::min(turned_columns, to - left);
+        for (std::int64_t row = top; row < bottom;) {
+          const std::int64_t height = std::min(bottom - row, layout_.rows_below(row));
+          stage_rows(k, row, height, left, width, first + (row - top), last + (row - top), numbers);
+          row += height;
+        }
+      }
+      // What a block has of the row after its own.
+      for (std::int64_t row = top; row < bottom; ++row) {
+        const std::int64_t from = std::max(first[row - top], (row + 1) * columns);
+        if (from < last[row - top]) {
+          static_cast<void>(read_block<T>(layout_, arrays_[k], pack_, from, last[row - top] - from, staged(k, from, numbers)));
+        }
       }
     }
   }
@@ -201,6 +245,7 @@ class Operands {
   static constexpr int mask_index = max_operands + 2;
   static constexpr int upstream_index = max_operands + 3;
   static constexpr int arrays = max_operands + 4;
+  static constexpr std::int64_t turned_columns = 256;   // whose cache lines stay in the first cache for all rows of a group
   static constexpr std::int64_t gathered_columns = 32;  // of which a piece takes whole cache lines
   static constexpr T harmless = T(0.5);                 // in every domain
 
@@ -219,7 +264,38 @@ class Operands {
 
   /// Where an element of a staged array is put.
   T* staged(int k, std::int64_t element, T* numbers) const {
-    return numbers + slots_ * stride_ + (staged_[k] - 1) * stage_stride_ + (element - call_.begin) % task_size;
+    const std::int64_t place = in_columns_ ? order().place(element) * block_size + (element - order().start(element))
+                                           : (element - call_.begin) % task_size;
+    return numbers + slots_ * stride_ + (staged_[k] - 1) * stage_stride_ + place;
+  }
+
+  /// Turns a few columns of some rows and puts what is in the elements [first, last) of each where it is staged.
+  void stage_rows(int k, std::int64_t row, std::int64_t height, std::int64_t left, std::int64_t width,
+                  const std::int64_t* first, const std::int64_t* last, T* numbers) const {
+    const std::int64_t columns = layout_.shape[layout_.ndim - 1];
+    std::int64_t index[max_dims];
+    T turned[ColumnOrder::rows * turned_columns];
+    bool there = false;
+    for (std::int64_t r = 0; r < height; ++r) {
+      const std::int64_t start = (row + r) * columns + left;
+      const std::int64_t from = std::max(start, first[r]);
+      const std::int64_t to = std::min(start + width, last[r]);
+      if (from >= to) {
+        continue;
+      }
+      if (!there) {
+        const RowsCopy<T, PackTable<T>> copy(layout_, arrays_[k], pack_);
+        const char* at = place_of(layout_, arrays_[k], row * columns + left, index);
+        const std::int64_t stride = arrays_[k].strides[layout_.ndim - 1];
+        for (std::int64_t c = width; c < std::min(2 * width, columns - left); ++c) {
+          __builtin_prefetch(at + c * stride);
+          __builtin_prefetch(at + c * stride + 63);
+        }
+        copy(at, height, width, turned);
+        there = true;
+      }
+      std::copy_n(turned + r * width + (from - start), to - from, staged(k, from, numbers));
+    }
   }
 
   /// Whether the elements of a row stand far apart, and those of a column side by side: a piece takes a few numbers of each
@@ -281,6 +357,7 @@ class Operands {
   std::int64_t staged_[arrays] = {};  // from 1; 0: not staged
   Repeated repeated_[arrays];
   bool repeats_ = false;
+  bool in_columns_ = false;
   std::int64_t keep_slot_ = 0;
   std::int64_t loss_slot_ = 0;
   std::int64_t divisor_slot_ = 0;
@@ -338,12 +415,21 @@ void carry(ElementwiseBlock<T>& block, CarriedLanes& lanes, const Piece& piece) 
   block.carried = &lanes;
 }
 
-/// What reduce_blocks calls before a task: packs what the operands have to have packed for all of it.
-template <class T>
-auto staging(const Operands<T>& operands, const Range& range, const Scratch& scratch) {
-  return [&](std::int64_t first, std::int64_t last, int thread) {
-    operands.stage(range.at(first), range.at(last - 1) + range.size_of(last - 1), scratch.of<T>(thread));
-  };
+/// Runs body(block, thread, part) -> BadValue over the blocks of a range, in the order that suits the operands, which are
+/// packed a task at a time where that is better.
+template <class T, class Body>
+Accumulator reduce_range(const Accumulator& total, const Operands<T>& operands, const Range& range, int threads,
+                         const Interrupt& interrupt, const Scratch& scratch, Body&& body) {
+  if (operands.in_columns()) {
+    const ColumnOrder order = operands.order();
+    return reduce_columns(total, order, threads, interrupt, body, [&](std::int64_t group, std::int64_t stripe, int thread) {
+      operands.stage(order, range.end, group, stripe, scratch.of<T>(thread));
+    });
+  }
+  return reduce_blocks(total, range.blocks(), threads, interrupt, body, Grid{},
+                       [&](std::int64_t first, std::int64_t last, int thread) {
+                         operands.stage(range.at(first), range.at(last - 1) + range.size_of(last - 1), scratch.of<T>(thread));
+                       });
 }
 
 template <class T>

@@ -208,7 +208,9 @@ void turn(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std:
 #pragma GCC unroll 8
       for (std::ptrdiff_t k = 0; k < width; ++k) {
         const T* at = from + (c + k) * column_stride + r;
-        __builtin_prefetch(at + ahead);
+        if (r + ahead < rows) {
+          __builtin_prefetch(at + ahead);
+        }
         std::memcpy(&line[k], at, sizeof line[k]);
       }
       transpose_square<T, static_cast<int>(width) / 2>(line);

@@ -15,6 +15,11 @@ struct Layout {
   int ndim = 0;
   std::int64_t size = 1;
   std::int64_t shape[max_dims];
+
+  /// How many rows, that one included, follow at the same distance.
+  [[nodiscard]] std::int64_t rows_below(std::int64_t row) const {
+    return ndim > 1 ? shape[ndim - 2] - row % shape[ndim - 2] : 1;
+  }
 };
 
 /// One array walked along a layout.
@@ -83,6 +88,17 @@ class RowsCopy {
   std::int64_t row_stride_ = 0;
 };
 
+/// Where an element stands, and its index in every dimension.
+inline const char* place_of(const Layout& layout, const Strided& array, std::int64_t element, std::int64_t* index) {
+  const char* at = array.data;
+  for (int d = layout.ndim - 1; d >= 0; --d) {
+    index[d] = element % layout.shape[d];
+    element /= layout.shape[d];
+    at += index[d] * array.strides[d];
+  }
+  return at;
+}
+
 /// Elements [begin, begin + count) as contiguous T: in place where they are, else packed into `scratch`.
 template <class T, class Pack>
 const T* read_block(const Layout& layout, const Strided& array, const Pack& pack, std::int64_t begin, std::int64_t count,
@@ -96,13 +112,7 @@ const T* read_block(const Layout& layout, const Strided& array, const Pack& pack
     return scratch;
   }
   std::int64_t index[max_dims];
-  const char* at = array.data;
-  std::int64_t left = begin;
-  for (int d = layout.ndim - 1; d >= 0; --d) {
-    index[d] = left % layout.shape[d];
-    left /= layout.shape[d];
-    at += index[d] * array.strides[d];
-  }
+  const char* at = place_of(layout, array, begin, index);
   const int last = layout.ndim - 1;
   const RowsCopy<T, Pack> rows_copy(layout, array, pack);
   T* to = scratch;
