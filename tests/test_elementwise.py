@@ -41,6 +41,26 @@ def test_hard_targets_of_any_probability_add_up(dtype: Any, soft: int, rng: np.r
             assert bits(both) == bits(found)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("each", ["column", "row", "element", "element kept or not"])
+@pytest.mark.parametrize("columns", [31, 32, 64])
+def test_folded_logarithms_are_weighed(columns: int, each: str, dtype: Any, rng: np.random.Generator) -> None:
+    """One logarithm is taken for eight elements of one weight: whether it repeats down columns or along rows, or not at all."""
+    x = (3 * rng.standard_normal((701, columns))).astype(dtype)
+    y = (rng.random(x.shape) < 0.5).astype(dtype)
+    shape = {"column": (1, columns), "row": (len(x), 1)}.get(each, x.shape)
+    weight = (rng.random(shape) < 0.5 if each.endswith("not") else rng.uniform(-1, 2, shape)).astype(dtype)
+    full = np.broadcast_to(weight, x.shape)
+    wide = x.astype(np.longdouble)
+    terms = full * (np.maximum(wide, 0) - wide * y + np.log1p(np.exp(-np.abs(wide))))
+    for rows in (slice(None), slice(3), slice(700)):
+        found = F.binary_cross_entropy_with_logits(x[rows], y[rows], full[rows], reduction="sum")
+        assert abs(found - terms[rows].sum()) <= np.spacing(np.abs(terms[rows]).sum().astype(dtype))
+        copied = F.binary_cross_entropy_with_logits(x[rows], y[rows], full[rows].copy(), reduction="sum")
+        both, _ = nl.BCEWithLogitsLoss(full[rows], reduction="sum").value_and_grad(x[rows], y[rows])
+        assert bits(found) == bits(copied) == bits(both)
+
+
 def test_log_target_next_to_nothing_keeps_its_digits() -> None:
     """e^target is subnormal in float32, or beyond it, and still a factor."""
     y = np.linspace(-130, -60, 200, dtype=np.float32)

@@ -34,22 +34,14 @@ void divide(Accumulator& total, double n) {
   }
 }
 
-void put(Part& part, const BlockResult& result, std::int64_t count) {
-  part.sum = result.sum;
-  part.carry = result.carry;
-  part.weight += static_cast<double>(count);
-  part.count += count;
-}
-
-/// Adds the unreduced loss of the piece last pointed at, each element times its factor.
+/// Adds the sum of the piece last pointed at, which is that of the whole block where the piece closes it, and what the piece
+/// adds to the divisor.
 template <class T>
-void add(Part& part, const T* value, const Operands<T>& operands, const BlockFactors<T>& factors, std::int64_t count,
+void put(Part& part, const BlockResult& result, const Operands<T>& operands, const BlockFactors<T>& factors, std::int64_t count,
          const T* numbers) {
-  const WeightTable<T>& weighting = active_weight<T>();
-  const WeightedSum result = weighting.sum(value, factors.loss, count);
-  const double divisor = factors.divisor == factors.loss ? operands.sum_of(factors.loss, count)
-                         : factors.divisor == nullptr    ? static_cast<double>(count)
-                                                         : weighting.total(factors.divisor, count);
+  const double divisor = factors.divisor == nullptr        ? static_cast<double>(count)
+                         : factors.divisor == factors.loss ? operands.sum_of(factors.loss, count)
+                                                           : active_weight<T>().total(factors.divisor, count);
   part.add(result.sum, divisor);
   part.carry += result.carry;
   part.count += operands.kept(count, numbers);
@@ -85,8 +77,7 @@ Accumulator accumulate_as(const ElementwiseCall& call) {
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
-  const bool weighs = operands.weighs();
-  const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (weighs ? operands.stride() : 0));
+  const Scratch scratch = scratch_for<T>(threads, operands.scratch());
   return in_rows(reduce_range(call.initial, operands, range, threads, call.interrupt, scratch,
                               [&](std::int64_t index, int thread, Part& part) {
                                 ElementwiseBlock<T> block{};
@@ -96,17 +87,12 @@ Accumulator accumulate_as(const ElementwiseCall& call) {
                                 in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
                                   const std::int64_t begin = range.at(index) + piece.first;
                                   operands.point(block, begin, piece.count, numbers);
-                                  if (!weighs) {
-                                    carry(block, lanes, piece);
-                                    const BlockResult result = kernels.sum(call.loss.loss, block);
-                                    put(part, result, piece.count);
-                                    bad.merge(placed(result.bad, begin));
-                                    return;
-                                  }
-                                  block.value = numbers + operands.scratch();
-                                  bad.merge(placed(kernels.map(call.loss.loss, block).bad, begin));
+                                  carry(block, lanes, piece);
                                   const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
-                                  add(part, block.value, operands, factors, piece.count, numbers);
+                                  block.weight = factors.loss;
+                                  const BlockResult result = kernels.sum(call.loss.loss, block);
+                                  put(part, result, operands, factors, piece.count, numbers);
+                                  bad.merge(placed(result.bad, begin));
                                 });
                                 return bad;
                               }),
@@ -225,8 +211,7 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
   const Operands<T> operands(call, wanted.upstream, true);
   const Range range(call.begin, call.end, operands.size());
   const int threads = range.threads(call.threads);
-  const bool weighs = operands.weighs();
-  const bool has_factors = weighs || wanted.upstream != nullptr;
+  const bool has_factors = operands.weighs() || wanted.upstream != nullptr;
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
   const WeightTable<T>& weighting = active_weight<T>();
   const auto any = [&](const Output* outputs, int from) {
@@ -264,20 +249,15 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
                                     block.value = value.begin(begin, spare);
                                     map_block(call, operands, block, begin, numbers);
                                     value.end(begin, count, spare);
-                                  } else if (weighs) {
-                                    block.value = spare;
-                                    kernels.map(call.loss.loss, block);
-                                    add(part, block.value, operands, factors, count, numbers);
                                   }
+                                  block.weight = factors.loss;
                                   block.scale = has_factors ? T(1) : scale;
                                   for (int k = 0; k < derivatives; ++k) {
                                     T* to = writer(k).begin(begin, spare + (k + 2) * operands.stride());
                                     (k < computed ? block.grad[k] : block.curvature[k - computed]) = to;
                                   }
                                   const BlockResult result = kernel(call.loss.loss, block);
-                                  if (!weighs) {
-                                    put(part, result, count);
-                                  }
+                                  put(part, result, operands, factors, count, numbers);
                                   T* products = spare + operands.stride();
                                   if (has_factors) {
                                     const T* upstream = operands.upstream(begin, count, numbers);

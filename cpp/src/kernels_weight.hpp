@@ -11,44 +11,6 @@ namespace ndloss::NDLOSS_ISA {
 namespace {
 
 template <class T>
-NDLOSS_INLINE Tally<T> weighted_at(const T* value, const T* weight, std::ptrdiff_t i) {
-  return {value[i] * weight[i], T(0)};
-}
-
-template <class T>
-NDLOSS_INLINE void weighted_run(const T* value, const T* weight, std::ptrdiff_t i, int l, WideLanes<T>& values) {
-  values.add(l, widen(pairwise<run>(
-                    [&](int r) __attribute__((always_inline)) { return weighted_at(value, weight, i + l + r * lanes); })));
-}
-
-template <class T>
-WeightedSum weighted_sum(const T* value, const T* weight, std::ptrdiff_t size) {
-  constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
-  WideLanes<T> values;
-  values.clear();
-  std::ptrdiff_t i = 0;
-  for (; i + step <= size; i += step) {
-#pragma omp simd
-    for (int l = 0; l < lanes; ++l) {
-      weighted_run(value, weight, i, l, values);
-    }
-  }
-  for (int l = 0; i < size; ++i, l = (l + 1) % lanes) {
-    values.add(l, widen(weighted_at(value, weight, i)));
-  }
-  const math::Pair<double> sum = values.join();
-  WeightedSum result{sum.head, sum.tail};
-  if (sizeof(T) == 4 && !(math::abs(result.sum) < math::infinity<double>)) {
-    // A lane may have overflowed where the sum does not: term by term in double.
-    result = {0, 0};
-    for (std::ptrdiff_t k = 0; k < size; ++k) {
-      result.sum += static_cast<double>(value[k]) * static_cast<double>(weight[k]);
-    }
-  }
-  return result;
-}
-
-template <class T>
 NDLOSS_INLINE Plain factor_at(const T* factors, std::ptrdiff_t i) {
   return {static_cast<double>(factors[i])};
 }
@@ -157,7 +119,7 @@ void guard(const T* from, const T* keep, T otherwise, T* to, std::ptrdiff_t size
 
 template <class T>
 constexpr WeightTable<T> weight_table() {
-  return {weighted_sum<T>, sum_of_factors<T>, multiply<T>, product<T>, distance_from<T>, total<T>, choose<T>, guard<T>};
+  return {sum_of_factors<T>, multiply<T>, product<T>, distance_from<T>, total<T>, choose<T>, guard<T>};
 }
 
 }  // namespace

@@ -5,15 +5,8 @@
 
 namespace ndloss {
 
-/// Σ w v with what it has lost.
-struct WeightedSum {
-  double sum;
-  double carry;
-};
-
 template <class T>
 struct WeightTable {
-  WeightedSum (*sum)(const T* value, const T* weight, std::ptrdiff_t size);
   /// Σ w
   double (*factors)(const T* weight, std::ptrdiff_t size);
   /// values *= factors

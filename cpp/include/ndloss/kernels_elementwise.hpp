@@ -11,6 +11,7 @@
 #include "ndloss/accumulator.hpp"
 #include "ndloss/elementwise.hpp"
 #include "ndloss/lanes.hpp"
+#include "ndloss/step_sums.hpp"
 
 namespace ndloss {
 
@@ -28,7 +29,8 @@ struct CarriedLanes {
 template <class T>
 struct ElementwiseBlock {
   const T* operand[max_operands];
-  T scale;  // multiplies the gradient
+  const T* weight;  // multiplies each element's part of the sum; null: ones
+  T scale;          // multiplies the gradient
   T* value;
   T* grad[max_operands];
   T* curvature[max_operands];
@@ -43,13 +45,14 @@ struct BlockResult {
   BadValue bad;
 };
 
-/// The kernels of one loss in one compute type. `loss` points to the loss's struct. Weights are the drivers' business.
+/// The kernels of one loss in one compute type. `loss` points to the loss's struct. Of what is stored, weights are the drivers'
+/// business.
 template <class T>
 struct ElementwiseKernels {
   using Kernel = BlockResult (*)(const void* loss, const ElementwiseBlock<T>& block);
-  Kernel sum;         // Σ value
+  Kernel sum;         // Σ weight value
   Kernel map;         // value
-  Kernel gradient;    // Σ value; d value / d operand 0, times scale
+  Kernel gradient;    // the same; d value / d operand 0, times scale
   Kernel gradients;   // the same for every differentiable operand
   Kernel curvatures;  // these, and the second derivatives, times scale too
 };
@@ -60,8 +63,6 @@ namespace {
 /// What a pass stores of every element, as flags. A loss that folds has no value while it is summed, but its two parts.
 enum Stores : unsigned { whole_value = 1, folded_value = 2, first_gradient = 4, all_gradients = 8, all_curvatures = 16 };
 
-/// Elements between two visits to the doubles: a run of each lane.
-inline constexpr std::ptrdiff_t step = std::ptrdiff_t{lanes} * run;
 static_assert(lanes == sizeof(CarriedLanes::head) / sizeof(double));
 
 /// The terms of one step, on their way into the lanes: values, or with `argument` the two parts of folded ones.
@@ -129,6 +130,12 @@ NDLOSS_INLINE void prefetch_group(const ElementwiseBlock<T>& block, std::ptrdiff
   }
 }
 
+/// A number that the compiler does not know: it would compile loops over again for it.
+NDLOSS_INLINE std::ptrdiff_t hidden(std::ptrdiff_t number) {
+  asm("" : "+r"(number));
+  return number;
+}
+
 /// `count` groups of lanes from element `begin` on; true if one saw a bad value. The one place where a formula meets a vector
 /// loop: every kernel of a loss goes through it, so that it is compiled once for each thing that is stored.
 template <unsigned S, class L, class T>
@@ -184,78 +191,6 @@ struct Remainder {
   }
 };
 
-/// A term on its way through a pairwise sum, and a folded one through a product: (1 + a)(1 + b) - 1 without the 1.
-template <class T>
-struct Product {
-  T less_one;
-};
-
-template <class T>
-NDLOSS_INLINE Product<T> operator+(const Product<T>& a, const Product<T>& b) {
-  return {a.less_one + math::fma(a.less_one, b.less_one, b.less_one)};
-}
-
-template <class T>
-NDLOSS_INLINE Tally<T> run_of_values(const T* value, int l) {
-  return pairwise<run>([&](int r) __attribute__((always_inline)) { return Tally<T>{value[l + r * lanes], T(0)}; });
-}
-
-template <class T>
-NDLOSS_INLINE void add_value_run(WideLanes<T>& all, const T* value, int l) {
-  all.add(l, widen(run_of_values(value, l)));
-}
-
-template <class T>
-NDLOSS_INLINE void add_logarithm_run(WideLanes<T>& all, const T* argument, int l) {
-  const Product<T> product =
-      pairwise<run>([&](int r) __attribute__((always_inline)) { return Product<T>{argument[l + r * lanes]}; });
-  all.add(l, widen(Tally<T>{math::log1p_nonnegative(product.less_one), T(0)}));
-}
-
-/// Adds one step of floats of which eight together are beyond a float.
-template <class T>
-[[gnu::cold, gnu::noinline]] void add_large_values(WideLanes<T>& all, const T* value) {
-  for (std::ptrdiff_t k = 0; k < step; ++k) {
-    all.add(static_cast<int>(k % lanes), widen(Tally<T>{value[k], T(0)}));
-  }
-}
-
-/// Adds one step of terms.
-template <class T>
-[[gnu::noinline]] void add_values(WideLanes<T>& all, const T* value) {
-  if constexpr (sizeof(T) == 8) {
-#pragma omp simd
-    for (int l = 0; l < lanes; ++l) {
-      add_value_run(all, value, l);
-    }
-  } else {
-    T sums[lanes];
-    std::uint32_t large = 0;
-#pragma omp simd reduction(| : large)
-    for (int l = 0; l < lanes; ++l) {
-      sums[l] = run_of_values(value, l).head;
-      large |= static_cast<std::uint32_t>(!(math::abs(sums[l]) < math::infinity<T>));
-    }
-    if (large != 0) {
-      add_large_values(all, value);
-      return;
-    }
-#pragma omp simd
-    for (int l = 0; l < lanes; ++l) {
-      all.add(l, widen(Tally<T>{sums[l], T(0)}));
-    }
-  }
-}
-
-/// Adds the logarithms of one step of folded terms.
-template <class T>
-[[gnu::noinline]] void add_logarithms(WideLanes<T>& all, const T* argument) {
-#pragma omp simd
-  for (int l = 0; l < lanes; ++l) {
-    add_logarithm_run(all, argument, l);
-  }
-}
-
 /// The first operand of element i outside its domain, -1 if there is none. The domains are read by constant positions: a
 /// loop over them would make their array a symbol of every ISA's object.
 template <class L, class T, std::size_t... K>
@@ -299,7 +234,7 @@ BlockResult map_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
   if (rest > 0) {
     const Remainder<S, L, T> remainder(block, whole * lanes, static_cast<int>(rest));
     T value[lanes];
-    seen |= groups<S>(loss, remainder.block, 0, 1, value, &unused);
+    seen |= groups<S>(loss, remainder.block, hidden(0), hidden(1), value, &unused);
     for (std::ptrdiff_t l = 0; l < rest; ++l) {
       block.value[whole * lanes + l] = value[l];
     }
@@ -338,7 +273,7 @@ NDLOSS_INLINE bool step_terms(const L& loss, const ElementwiseBlock<T>& block, s
   if (rest > 0) {
     const std::ptrdiff_t at = whole * lanes;
     const Remainder<S, L, T> remainder(block, begin + at, static_cast<int>(rest));
-    seen |= groups<S>(loss, remainder.block, 0, 1, value + at, argument + ((S & folded_value) != 0 ? at : 0));
+    seen |= groups<S>(loss, remainder.block, hidden(0), hidden(1), value + at, argument + ((S & folded_value) != 0 ? at : 0));
     remainder.give_back(block, begin + at, static_cast<int>(rest));
   }
   for (std::ptrdiff_t k = count; k < step; ++k) {
@@ -382,12 +317,8 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
     if (folded || !folds_some<L>) {
       seen = step_terms<S>(loss, block, i, count, terms.value, terms.argument);
     }
-    add_values(all, terms.value);
-    if constexpr ((S & folded_value) != 0) {
-      if (folded) {
-        add_logarithms(all, terms.argument);
-      }
-    }
+    const T* const weight = block.weight != nullptr ? block.weight + i : nullptr;
+    add_step(all, terms.value, folded ? terms.argument : nullptr, weight, count);
     note<L>(result.bad, seen, block, i, i + count);
   }
   if (carried != nullptr && !carried->closes) {
