@@ -251,3 +251,28 @@ def test_a_gradient_beside_a_sparse_target_may_overlap_what_is_read() -> None:
         found = gradient(x, target, reduction="none", grad_output=copy, out=out)
         assert found is out
         assert bits(np.ascontiguousarray(found)) == bits(wanted)
+
+
+def both(*args: Any, **kwargs: Any) -> Any:
+    return nl.value_and_grad(F.binary_cross_entropy)(*args, **kwargs)
+
+
+@pytest.mark.parametrize("size", [64, 70001])
+def test_an_operand_with_a_domain_may_be_replaced(size: int, rng: np.random.Generator) -> None:
+    """Losses above 1 stand where probabilities stood."""
+    p, y = rng.uniform(0.001, 0.999, size).astype(np.float32), (rng.random(size) < 0.5).astype(np.float32)
+    losses, (_, grad) = F.binary_cross_entropy(p, y, reduction="none"), nl.value_and_grad(F.binary_cross_entropy)(p, y)
+    for call, due in ((functools.partial(F.binary_cross_entropy, reduction="none"), losses), (both, grad)):
+        replaced = p.copy()
+        call(replaced, y, out=replaced)
+        assert bits(replaced) == bits(due)
+
+
+def test_a_bad_number_is_named_and_kept_where_it_was_to_be_replaced(rng: np.random.Generator) -> None:
+    p, y = rng.uniform(0.001, 0.999, 9000).astype(np.float32), (rng.random(9000) < 0.5).astype(np.float32)
+    p[5000] = 1.5
+    before = p.copy()
+    for call in (functools.partial(F.binary_cross_entropy, reduction="none"), both):
+        with pytest.raises(ValueError, match=r"input\[5000\] is 1.5"):
+            call(p, y, out=p)
+        assert bits(p) == bits(before)

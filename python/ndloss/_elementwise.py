@@ -133,9 +133,16 @@ class ElementwiseProblem(Record):
         return _outputs.stored(self.function, self.settings.out, reduced)
 
     def _map(self, given: object = None) -> Any:
-        out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self.arrays, self._factors)
+        out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self.arrays, self._apart)
         self._raise_if_bad(self.call.map(out))
         return finished()
+
+    @property
+    def _apart(self) -> tuple[Array | None, ...]:
+        """What no result may take the place of, not even element by element: operands that may hold a bad number, which is
+        looked for after a block of results is written.
+        """
+        return (*self._factors, *(self.arrays if self.domain and self.settings.validate else ()))
 
     @property
     def _factors(self) -> tuple[Array | None, ...]:
@@ -149,7 +156,7 @@ class ElementwiseProblem(Record):
         shape = self.given_shapes.get(name, own)
         dtype = self.settings.gradient_dtype(array, weak, self.dtype)
         # Positions agree with the operands' only where nothing is broadcast.
-        apart = (*self._factors, upstream)
+        apart = (*self._apart, upstream)
         out, finished = _outputs.target(self.function, "out", given, shape, dtype, self.arrays, apart)
         whole = out if own == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
         return _Derivative(whole, out if shape == own else out.reshape(own), finished)
