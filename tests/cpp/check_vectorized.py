@@ -46,7 +46,6 @@ KERNELS = {
         Kernel("add_values", 4),
         Kernel("add_logarithms", 4),
         Kernel("add_group_logarithms", 2),
-        Kernel("add_weighted", 2),
         Kernel("even", 4),
         Kernel("unfold", 2),
     ],
