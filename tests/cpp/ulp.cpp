@@ -165,6 +165,9 @@ bool all_hold(const Request& request) {
       request, "exps_scaled", least, greatest,
       [magic](V x) { return math::exps_scaled(math::Several<V, 2>{{V(0), x}}, magic).value(1); }, exp);
   good &= M::holds(request, "log", -inf, inf, [](V x) { return math::log(x); }, [](W x) { return std::log(x); });
+  good &= M::holds(
+      request, "log_of_probability", std::numeric_limits<V>::denorm_min(), 1,
+      [](V x) { return math::select(x == x, math::log_of_probability(x), x); }, [](W x) { return std::log(x); });
   good &= M::holds(request, "log1p", -inf, inf, [](V x) { return math::log1p(x); }, log1p);
   good &= M::holds(request, "log1p_nonnegative", 0, inf, [](V x) { return math::log1p_nonnegative(x); }, log1p);
   good &= M::holds(request, "sigmoid", -inf, inf, [](V x) { return math::sigmoid(x); }, sigmoid);

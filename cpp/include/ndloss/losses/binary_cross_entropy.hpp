@@ -35,8 +35,8 @@ struct BCELoss {
   NDLOSS_INLINE Term<V, 2> operator()(V input, V target) const {
     constexpr V floor = V(-100);
     constexpr V least_variance = V(1e-12F);
-    const V log_on = math::log(input);
-    const V log_off = math::log1p(-input);
+    const V log_on = log_of(input);
+    const V log_off = log_of_rest(input);
     const V off = V(1) - target;
     const V variance = math::at_least(input * (V(1) - input), least_variance);
     const V curvature = over_square(target, input) + over_square(off, V(1) - input);
@@ -46,6 +46,32 @@ struct BCELoss {
   }
 
  private:
+  // Without the special cases of `log`, which a probability does not have. gcc keeps them packed in double, but not these.
+  template <class V>
+  static constexpr bool restricted = sizeof(V) == sizeof(float);
+
+  /// log x
+  template <class V>
+  NDLOSS_INLINE static V log_of(V x) {
+    if constexpr (restricted<V>) {
+      const V log = math::select_special(x == V(0), -math::infinity<V>, math::log_of_probability(x));
+      return math::select_special(in_domain(Domain::probability, x), log, math::nan<V>);
+    } else {
+      return math::log(x);
+    }
+  }
+
+  /// log(1 - x)
+  template <class V>
+  NDLOSS_INLINE static V log_of_rest(V x) {
+    if constexpr (restricted<V>) {
+      const V log = math::select_special(x == V(1), -math::infinity<V>, math::log1p_finite(-x));
+      return math::select_special(in_domain(Domain::probability, x), log, math::nan<V>);
+    } else {
+      return math::log1p(-x);
+    }
+  }
+
   /// y / x^2, which neither underflows on the way nor asks for x where y is 0.
   template <class V>
   NDLOSS_INLINE static V over_square(V y, V x) {
