@@ -139,9 +139,7 @@ class ElementwiseProblem(Record):
 
     @property
     def _apart(self) -> tuple[Array | None, ...]:
-        """What no result may take the place of, not even element by element: operands that may hold a bad number, which is
-        looked for after a block of results is written.
-        """
+        """What no result may replace, not even in place: bad numbers are looked for after a block of results is written."""
         return (*self._factors, *(self.arrays if self.domain and self.settings.validate else ()))
 
     @property
