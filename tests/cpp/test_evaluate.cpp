@@ -140,6 +140,49 @@ TEST_CASE("chunks joined give the whole") {
   CHECK(std::abs(joined.compute(Reduction::mean) - whole) <= std::numeric_limits<double>::epsilon() * whole);
 }
 
+TEST_CASE("a part of long rows in Fortran order is that part of a copy") {
+  constexpr std::int64_t rows = 37;
+  for (const std::int64_t columns : {4097, 8192, 12301}) {
+    const Problem<float> p(static_cast<std::size_t>(rows * columns));
+    std::vector<float> turned(p.input.size());
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < columns; ++c) {
+        turned[static_cast<std::size_t>(c * rows + r)] = p.input[static_cast<std::size_t>(r * columns + c)];
+      }
+    }
+    const std::array<std::int64_t, 2> shape = {rows, columns};
+    const ArrayView target(p.target.data(), shape);
+    const ArrayView copy(p.input.data(), shape);
+    ArrayView in_columns(turned.data(), shape);
+    in_columns.strides[0] = std::int64_t{sizeof(float)};
+    in_columns.strides[1] = rows * in_columns.strides[0];
+    const MSELoss loss;
+    const auto part = [&](const ArrayView& input, std::int64_t begin, std::int64_t end, int threads) {
+      ndloss::ElementwiseCall call;
+      call.loss = ndloss::erase(loss);
+      call.operands[0] = &input;
+      call.operands[1] = &target;
+      call.begin = begin;
+      call.end = end;
+      call.threads = threads;
+      return ndloss::accumulate(call);
+    };
+    for (const std::int64_t begin : {std::int64_t{0}, std::int64_t{1}, columns - 1, 5 * columns + 4096, 17 * columns}) {
+      for (const std::int64_t end : {begin, begin + 1, begin + columns, 18 * columns + 5, std::int64_t{-1}}) {
+        const Accumulator due = part(copy, begin, end, 1);
+        for (const int threads : {1, 3}) {
+          CAPTURE(columns);
+          CAPTURE(begin);
+          CAPTURE(end);
+          const Accumulator found = part(in_columns, begin, end, threads);
+          CHECK(bits(found.total()) == bits(due.total()));
+          CHECK(found.count == due.count);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("a program's own loss meets the shipped one") {
   const Problem<double> p(12'345);
   std::vector<double> own(p.input.size());
