@@ -284,7 +284,7 @@ class Operands {
         continue;
       }
       if (!there) {
-        const RowsCopy<T, PackTable<T>> copy(layout_, arrays_[k], pack_);
+        const RowsCopy<T, PackTable<T>> copy(layout_, arrays_[k], pack_, 0);
         const char* at = place_of(layout_, arrays_[k], row * columns + left, index);
         const std::int64_t stride = arrays_[k].strides[layout_.ndim - 1];
         for (std::int64_t c = width; c < std::min(2 * width, columns - left); ++c) {

@@ -189,9 +189,9 @@ void repeat_rows(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t row
 /// Squares of columns whose elements stand side by side, turned in registers: down the rows a few columns at a time, so that
 /// few streams are open at once and each line is used up while it is there.
 template <class T>
-void turn(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to) {
+void turn(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t ahead,
+          T* to) {
   constexpr std::ptrdiff_t width = Vector<T>::width;
-  constexpr std::ptrdiff_t ahead = 512 / static_cast<std::ptrdiff_t>(sizeof(T));
   if (rows < width || columns < width) {
     for (std::ptrdiff_t r = 0; r < rows; ++r) {
       for (std::ptrdiff_t c = 0; c < columns; ++c) {
@@ -208,9 +208,7 @@ void turn(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std:
 #pragma GCC unroll 8
       for (std::ptrdiff_t k = 0; k < width; ++k) {
         const T* at = from + (c + k) * column_stride + r;
-        if (r + ahead < rows) {
-          __builtin_prefetch(at + ahead);
-        }
+        __builtin_prefetch(at + ahead);
         std::memcpy(&line[k], at, sizeof line[k]);
       }
       transpose_square<T, static_cast<int>(width) / 2>(line);

@@ -28,7 +28,9 @@ struct PackTable {
   /// The same of rows that repeat their first element.
   void (*repeat_rows[dtypes])(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to);
   /// The same of numbers that stand side by side down a column, columns `column_stride` numbers apart; not for labels.
-  void (*turn)(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, T* to);
+  /// It asks memory for what stands `ahead` further down the columns.
+  void (*turn)(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t ahead,
+               T* to);
 };
 
 }  // namespace ndloss

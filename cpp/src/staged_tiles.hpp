@@ -92,7 +92,7 @@ TurnedRows<T> turn_rows(const RowWalk& walk, std::int64_t begin, std::int64_t en
   }
   const char* first = walk.array(input_array).data + walk.offsets(begin, 1).at(input_array, 0);
   active_pack<T>().turn(reinterpret_cast<const T*>(first), walk.class_stride(input_array) / size, end - begin, walk.classes(),
-                        numbers);
+                        rows_ahead<T>, numbers);
   return {numbers, begin};
 }
 
