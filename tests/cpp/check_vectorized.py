@@ -46,6 +46,7 @@ KERNELS = {
         Kernel("add_values", 4),
         Kernel("add_logarithms", 4),
         Kernel("add_group_logarithms", 2),
+        Kernel("add_weighted", 2, bits=0),  # its loops are in what it calls
         Kernel("even", 4),
         Kernel("unfold", 2),
     ],
