@@ -131,7 +131,7 @@ class Operands {
     return {call_.begin, call_.end < 0 ? layout_.size : call_.end, layout_.shape[layout_.ndim - 1], block_size};
   }
 
-  /// The same for what begins in a stripe of a group of rows.
+  /// Packs what is better packed together for all blocks that begin in a stripe of a group of rows.
   void stage(const ColumnOrder& order, std::int64_t end, std::int64_t group, std::int64_t stripe, T* numbers) const {
     const std::int64_t columns = layout_.shape[layout_.ndim - 1];
     const std::int64_t top = group * ColumnOrder::rows;
