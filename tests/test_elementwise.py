@@ -41,6 +41,24 @@ def test_hard_targets_of_any_probability_add_up(dtype: Any, soft: int, rng: np.r
             assert bits(both) == bits(found)
 
 
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss", "hinge_embedding_loss"])
+@pytest.mark.parametrize("weighed", [False, True])
+def test_sums_beyond_a_float_in_one_block(name: str, weighed: bool, rng: np.random.Generator) -> None:
+    """Eight elements of one block are together more than a float holds; their sum in double is not, nor is the mean."""
+    x, y = rng.normal(0, 1, (2, 20_001)).astype(np.float32)
+    y = np.sign(y) if name == "hinge_embedding_loss" else y
+    x[9_000:9_300] = (1.5e19 if name == "mse_loss" else 3e38) * (y[9_000:9_300] if name == "hinge_embedding_loss" else 1)
+    loss: Any = getattr(F, name)
+    terms = loss(x, y, reduction="none").astype(np.longdouble)
+    options = {"sample_weight": np.full_like(x, 0.5)} if weighed else {}
+    found = loss(x, y, reduction="sum", dtype=np.float64, **options)
+    due = terms.sum() * np.longdouble(0.5 if weighed else 1)
+    assert due > np.finfo(np.float32).max
+    assert abs(found - due) <= np.finfo(np.float32).eps * abs(due)
+    both, _ = nl.value_and_grad(loss)(x, y, reduction="sum", dtype=np.float64, **options)
+    assert bits(both) == bits(found)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("each", ["column", "row", "element", "element kept or not"])
 @pytest.mark.parametrize("columns", [31, 32, 64])

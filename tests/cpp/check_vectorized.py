@@ -43,6 +43,7 @@ class Kernel(NamedTuple):
 KERNELS = {
     "elementwise": [
         Kernel("groups", 170),
+        Kernel("add_in_registers", 14),
         Kernel("add_values", 4),
         Kernel("add_logarithms", 4),
         Kernel("add_group_logarithms", 2),

@@ -48,6 +48,7 @@ struct Folded {
 ///   params()   the parameters by name
 ///   folds      true if folded() gives the value as Folded<V>
 ///   foldable() whether it does for these operands, where it does not for all
+///   brief      true if its value takes a few instructions and no operand has a domain: sums keep its terms in registers
 ///   row_mean   true if a loss element is the mean over the last axis
 ///   batch_mean true if 'batchmean' is one of its reductions: the sum, divided by the length of the first axis
 template <class L>
@@ -63,6 +64,9 @@ inline constexpr bool folds = requires { requires L::folds; };
 
 template <class L>
 inline constexpr bool folds_some = folds<L> && requires { &L::template foldable<float>; };
+
+template <class L>
+inline constexpr bool brief = requires { requires L::brief; };
 
 template <class L>
 inline constexpr bool row_mean = requires { requires L::row_mean; };

@@ -285,6 +285,70 @@ NDLOSS_INLINE bool step_terms(const L& loss, const ElementwiseBlock<T>& block, s
   return seen;
 }
 
+/// The sums of the runs that begin with row `First` of a step: row by row, because memory is fastest in its own order, and
+/// pairwise, as `run_of_values` adds. All is unrolled, so that the rows stay in registers.
+template <bool weighed, int Rows, int First, class L, class T>
+NDLOSS_INLINE void add_rows(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t begin, T* to) {
+  if constexpr (Rows == 1) {
+    const std::ptrdiff_t row = begin + First * lanes;
+    prefetch_group<L>(block, row);
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      const T value = term_at(loss, block, row + l, std::make_index_sequence<L::operands>{}).value;
+      to[l] = weighed ? value * block.weight[row + l] : value;
+    }
+  } else {
+    T rest[lanes];
+    add_rows<weighed, Rows / 2, First>(loss, block, begin, to);
+    add_rows<weighed, Rows - Rows / 2, First + Rows / 2>(loss, block, begin, rest);
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      to[l] += rest[l];
+    }
+  }
+}
+
+/// Adds the whole steps of a block without taking their values through memory. False, and nothing is added, where a sum is not
+/// finite: eight terms together may have been beyond a float.
+template <bool weighed, class L, class T>
+[[gnu::noinline]] bool add_in_registers(WideLanes<T>& all, const L& given_loss, const ElementwiseBlock<T>& given) {
+  const L loss = given_loss;
+  const ElementwiseBlock<T> block = given;
+  WideLanes<T> sums = all;
+  for (std::ptrdiff_t i = 0; i + step <= block.size; i += step) {
+    T runs[lanes];
+    add_rows<weighed, run, 0>(loss, block, i, runs);
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      sums.add(l, widen(Tally<T>{runs[l], T(0)}));
+    }
+  }
+  double nothing = 0;  // NaN with a sum that is not finite
+#pragma omp simd reduction(+ : nothing)
+  for (int l = 0; l < lanes; ++l) {
+    nothing += sums.head[l] - sums.head[l];
+  }
+  if (nothing != 0) {
+    return false;
+  }
+  all = sums;
+  return true;
+}
+
+/// How many elements of a block are added by `add_in_registers`: of formulas of a few instructions, where nothing is stored. In
+/// double each sum is two numbers, and there are not enough registers.
+template <class L, unsigned S, class T>
+NDLOSS_INLINE std::ptrdiff_t add_brief(WideLanes<T>& all, const L& loss, const ElementwiseBlock<T>& block) {
+  if constexpr (brief<L> && S == whole_value && sizeof(T) == 4) {
+    static_assert(!checked<L>);
+    const bool added =
+        block.weight == nullptr ? add_in_registers<false>(all, loss, block) : add_in_registers<true>(all, loss, block);
+    return added ? block.size / step * step : 0;
+  } else {
+    return 0;
+  }
+}
+
 /// Not inlined: every pass shares it.
 template <class T>
 [[gnu::noinline]] math::Pair<double> join(WideLanes<T>& all) {
@@ -304,7 +368,7 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
     all.take(carried->head, carried->tail);
   }
   BlockResult result;
-  for (std::ptrdiff_t i = 0; i < block.size; i += step) {
+  for (std::ptrdiff_t i = add_brief<L, S>(all, loss, block); i < block.size; i += step) {
     const std::ptrdiff_t count = block.size - i < step ? block.size - i : step;
     bool folded = (S & folded_value) != 0;
     bool seen = false;

@@ -19,6 +19,7 @@ struct HingeEmbeddingLoss {
   static constexpr int operands = 2;
   static constexpr int inputs = 1;
   static constexpr Domain domains[] = {Domain::real, Domain::real};
+  static constexpr bool brief = true;
   static constexpr auto params() { return std::tuple{Param{"margin", &HingeEmbeddingLoss::margin}}; }
 
   template <class V>

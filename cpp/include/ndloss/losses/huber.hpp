@@ -19,6 +19,7 @@ struct HuberLoss {
   static constexpr int operands = 2;
   static constexpr int inputs = 2;
   static constexpr Domain domains[] = {Domain::real, Domain::real};
+  static constexpr bool brief = true;
   static constexpr auto params() { return std::tuple{Param{"delta", &HuberLoss::delta}}; }
 
   template <class V>

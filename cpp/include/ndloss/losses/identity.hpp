@@ -13,6 +13,7 @@ struct Identity {
   static constexpr int operands = 1;
   static constexpr int inputs = 1;
   static constexpr Domain domains[] = {Domain::real};
+  static constexpr bool brief = true;
 
   template <class V>
   NDLOSS_INLINE Term<V, 1> operator()(V input) const {

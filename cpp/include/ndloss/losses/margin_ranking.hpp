@@ -20,6 +20,7 @@ struct MarginRankingLoss {
   static constexpr int operands = 3;
   static constexpr int inputs = 3;
   static constexpr Domain domains[] = {Domain::real, Domain::real, Domain::real};
+  static constexpr bool brief = true;
   static constexpr auto params() { return std::tuple{Param{"margin", &MarginRankingLoss::margin}}; }
 
   template <class V>

@@ -15,6 +15,7 @@ struct MSELoss {
   static constexpr int operands = 2;
   static constexpr int inputs = 2;
   static constexpr Domain domains[] = {Domain::real, Domain::real};
+  static constexpr bool brief = true;
   static constexpr bool weighted_mean = true;
 
   template <class V>

@@ -20,6 +20,7 @@ struct SmoothL1Loss {
   static constexpr int operands = 2;
   static constexpr int inputs = 2;
   static constexpr Domain domains[] = {Domain::real, Domain::real};
+  static constexpr bool brief = true;
   static constexpr auto params() { return std::tuple{Param{"beta", &SmoothL1Loss::beta}}; }
 
   template <class V>
