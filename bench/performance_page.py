@@ -19,12 +19,14 @@ import bench_busy
 import bench_layouts
 import bench_linear
 import bench_memory
+import bench_ports
 import bench_scaling
 import bench_small
 from bench_layouts import Timed
 from bench_linear import Linear
 from bench_memory import Peak
 from bench_package import Cost
+from bench_ports import Bound
 from chart import draw_roofline, draw_scaling
 from machine import ROOT
 from report import TITLES, summary, times
@@ -35,7 +37,7 @@ from workloads import MODES
 
 NOTES = Path(__file__).with_name("performance_notes.md")
 LOSSES = ("losses", "single", "gradients", "float64")  # results of bench_losses.py, by name
-OTHERS = ("scaling", "small", "busy", "memory", "layouts", "linear", "package")
+OTHERS = ("scaling", "small", "busy", "memory", "layouts", "linear", "package", "ports")
 # What holds for all results of a run; the rest stands where it belongs.
 FACTS = ("warning", "date", "machine", "cache sizes", "vector instructions", "system", "compiler", "python", "packages", "revision")
 MET = {True: "met", False: "**not met**", None: "not measured"}
@@ -60,11 +62,13 @@ def main() -> int:
         layouts=_records(Timed, documents["layouts"]),
         package=_records(Cost, documents["package"]),
         linear=_records(Linear, documents["linear"]),
+        ports=[bench_ports.bound(row) for row in documents["ports"]["rows"]],
         caches=_caches(documents["scaling"]["facts"]),
     )
     plots = options.out.with_suffix("")
     plots.mkdir(parents=True, exist_ok=True)
-    lines = [*_head(documents), *_targets(results), *_notes(), *_losses(results.losses, plots), *_others(results, plots)]
+    lines = [*_head(documents), *_targets(results), *_notes(), *_losses(results.losses, plots)]
+    lines += [*_ports(results.ports, documents["ports"]["facts"]), *_others(results, plots)]
     options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"written: {options.out}, and plots in {plots}")
     return 0
@@ -151,6 +155,12 @@ def _ratios(rows: Sequence[Row]) -> Iterator[str]:
         if found:
             yield f"{ours} over the limit: {', '.join(f'{name} {ratio:.2f}' for name, ratio in found)}."
             yield ""
+
+
+def _ports(rows: Sequence[Bound], facts: dict[str, str]) -> Iterator[str]:
+    if rows:
+        measured = {name: facts[name] for name in bench_ports.FACTS if name in facts}
+        yield from ("## Ports", "", *bench_ports.body(rows), "", *by_title(measured), "")
 
 
 def _others(results: Results, plots: Path) -> Iterator[str]:

@@ -34,6 +34,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "memory": ("bench_memory.py",),
     "linear": ("bench_linear.py",),
     "package": ("bench_package.py",),
+    "ports": ("bench_ports.py",),
 }
 EVERY_ISA = ("losses", "single")
 REPEATS = ("--rounds", "4", "--seconds", "0.1")  # twenty calls of each at most; emptying the caches takes longer than most

@@ -11,6 +11,7 @@ from bench_layouts import Timed
 from bench_linear import Linear
 from bench_memory import Peak
 from bench_package import Cost
+from bench_ports import NEAR, Bound
 from ours import INTO_OUT
 from report import COMPILED, ratios
 from results import of_threads
@@ -57,12 +58,14 @@ class Results:
     layouts: Sequence[Timed]
     package: Sequence[Cost]
     linear: Sequence[Linear]
+    ports: Sequence[Bound]
     caches: Sequence[int]  # bytes, of the machine that was measured
 
 
 def targets(results: Results) -> Iterator[Target]:
     """Yield every target in the order of their table; one that was not measured has no figure."""
     yield from _times(results.losses)
+    yield from _ports(results.ports)
     yield from _small(results.small)
     yield from _layouts(results.layouts)
     yield _memory(results.memory)
@@ -124,6 +127,14 @@ def _times(rows: Sequence[Row]) -> Iterator[Target]:
             ("value_and_grad", "value and gradient", "torch forward and backward", "torch eager".__eq__, 6, None),
         ):
             yield from _at_least(f"{title} against {rival}; {where}", by_mode.get(mode, []), of, mean, least)
+
+
+def _ports(rows: Sequence[Bound]) -> Iterator[Target]:
+    for level in dict.fromkeys(row.level for row in rows):
+        part = [row for row in rows if row.level == level]
+        what = f"`mean` over the larger of the limit and the port limit; float32, 1 thread, {level}"
+        yield from _at_most(what, {row.workload: row.memory_ratio for row in part}, NEAR)
+        yield from _at_most(f"{what}, in the L2 cache", {row.workload: row.cache_ratio for row in part}, NEAR)
 
 
 def _at_most(what: str, found: Mapping[str, float], bound: float) -> Iterator[Target]:
