@@ -83,32 +83,19 @@ const VectorKernels<T>& kernels_of(const VectorCall& call) {
   return table_of<T>().kernels[static_cast<int>(job_of(call))][static_cast<int>(distance_of(call))];
 }
 
-/// The sum of a block's losses in fixed lanes, compensated.
+/// What the rows of a block come to.
 void add_losses(Part& part, const double* losses, std::int64_t count) {
-  constexpr std::int64_t chains = 8;
-  double heads[chains] = {};
-  double tails[chains] = {};
-  const auto add = [&](std::int64_t k, double loss) {
-    const math::Pair<double> sum = math::two_sum(heads[k], loss);
-    heads[k] = sum.head;
-    tails[k] += sum.tail;
-  };
-  const std::int64_t whole = count / chains * chains;
-  for (std::int64_t i = 0; i < whole; i += chains) {
-    for (std::int64_t k = 0; k < chains; ++k) {
-      add(k, losses[i + k]);
-    }
-  }
-  for (std::int64_t i = whole; i < count; ++i) {
-    add(i - whole, losses[i]);
-  }
-  for (std::int64_t k = 0; k < chains; ++k) {
-    part.add(heads[k], 0.0);
-    part.carry += tails[k];
+  const LossSums sums = active_kernels().vectors->sum(losses, count);
+  for (std::int64_t k = 0; k < loss_lanes; ++k) {
+    part.add(sums.heads[k], 0.0);
+    part.carry += sums.tails[k];
   }
   part.weight = static_cast<double>(count);
   part.count = count;
 }
+
+/// One number for each row of a block, and for each row that a kernel's last tile lacks.
+using RowNumbers = double[most_block_rows + vector_tile_rows];
 
 template <class T>
 class VectorDriver {
@@ -163,10 +150,12 @@ class VectorDriver {
                          [&](std::int64_t block, int thread, Part& part) {
                            const std::int64_t begin = call_.begin + block * each;
                            const std::int64_t end = std::min(begin + each, end_);
-                           double losses[most_block_rows + vector_tile_rows];  // a kernel writes a whole tile's
-                           for (std::int64_t row = begin; row < end; row += tile_rows_) {
-                             const int count = static_cast<int>(std::min(tile_rows_, end - row));
-                             tile(row, count, losses + (row - begin), scratch.of<T>(thread));
+                           RowNumbers losses;
+                           const bool whole = in_place_throughout(begin, end - begin);
+                           for (std::int64_t row = begin; row < end;) {
+                             const std::int64_t count = whole ? end - row : std::min(tile_rows_, end - row);
+                             tile(row, static_cast<int>(count), losses + (row - begin), scratch.of<T>(thread));
+                             row += count;
                            }
                            add_losses(part, losses, end - begin);
                            return BadValue{};
@@ -199,6 +188,20 @@ class VectorDriver {
     return places_of(layout_, operands_[k].array, row, count);
   }
 
+  /// Whether a kernel can take these rows as they stand, all together. Long rows go tile by tile, which stay in cache.
+  [[nodiscard]] bool in_place_throughout(std::int64_t row, std::int64_t count) const {
+    if (tile_rows_ != vector_tile_rows || !one_run(layout_, row, count)) {
+      return false;
+    }
+    std::ptrdiff_t stride = 0;
+    for (int k = 0; k < label_index; ++k) {
+      if (present_[k] && !in_place<T>(operands_[k], places(k, row, static_cast<int>(count)), features_, stride)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   void read_rows(int k, std::int64_t row, int count, double* to, double factor) const {
     const RowPlaces from = places(k, row, count);
     const Strided& array = operands_[k].array;
@@ -213,9 +216,10 @@ class VectorDriver {
     for (int r = 0; r < count; ++r) {
       to[r] *= factor;
     }
-    std::fill(to + count, to + vector_tile_rows, 0.0);
+    std::fill_n(to + count, vector_tile_rows, 0.0);
   }
 
+  /// A tile of rows, or any number that a kernel can take in place.
   void tile(std::int64_t row, int count, double* losses, T* numbers) const {
     VectorTile<T> tile;
     tile.rows = count;
@@ -236,19 +240,19 @@ class VectorDriver {
       tile.stride[k] = features_;
     }
     tile.value = losses;
-    double labels[vector_tile_rows];
+    RowNumbers labels;
     if (present_[label_index]) {
       read_rows(label_index, row, count, labels, 1.0);
       tile.label = labels;
     }
-    double scales[vector_tile_rows];
+    RowNumbers scales;
     RowPlaces grad_places[max_vectors];
     bool direct[max_vectors] = {};
     if (wanted_ != nullptr) {
       if (present_[upstream_index]) {
         read_rows(upstream_index, row, count, scales, wanted_->scale);
       } else {
-        std::fill_n(scales, vector_tile_rows, wanted_->scale);
+        std::fill_n(scales, count + vector_tile_rows, wanted_->scale);
       }
       tile.scale = scales;
       for (int k = 0; k < vectors_; ++k) {
@@ -281,7 +285,7 @@ class VectorDriver {
       }
     }
     if (value_.wanted()) {
-      T rounded[vector_tile_rows];
+      T rounded[most_block_rows];
       for (int r = 0; r < count; ++r) {
         rounded[r] = static_cast<T>(losses[r]);
       }

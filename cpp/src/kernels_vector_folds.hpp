@@ -41,18 +41,18 @@ struct Fold<FoldKind::sum, compensated> {
   static constexpr bool has_tail = compensated;
   static constexpr int lanes(int terms) { return terms; }
 
-  template <int S, int Terms>
-  NDLOSS_INLINE static math::Pair<double> begin(const FeatureTerms<Terms>& terms) {
-    return {terms.term[S], 0.0};
+  template <int S, class Terms>
+  NDLOSS_INLINE static math::Pair<double> begin(const Terms& terms) {
+    return {static_cast<double>(terms.term[S]), 0.0};
   }
 
-  template <int S, int Terms>
-  NDLOSS_INLINE static math::Pair<double> add(math::Pair<double> lane, const FeatureTerms<Terms>& terms) {
+  template <int S, class Terms>
+  NDLOSS_INLINE static math::Pair<double> add(math::Pair<double> lane, const Terms& terms) {
     if constexpr (compensated) {
-      const math::Pair<double> sum = math::two_sum(lane.head, terms.term[S]);
+      const math::Pair<double> sum = math::two_sum(lane.head, static_cast<double>(terms.term[S]));
       return {sum.head, lane.tail + sum.tail};
     } else {
-      return {lane.head + terms.term[S], 0.0};
+      return {plus(lane.head, terms.term[S]), 0.0};
     }
   }
 
@@ -132,8 +132,8 @@ struct TileSums {
 };
 
 /// A lane once a feature's terms have entered it; the first ones stand for its start, which `put` makes good.
-template <class F, bool first, int S, int L, int Terms>
-NDLOSS_INLINE math::Pair<double> entered(const Lane<L>& lane, int l, const FeatureTerms<Terms>& terms) {
+template <class F, bool first, int S, int L, class Terms>
+NDLOSS_INLINE math::Pair<double> entered(const Lane<L>& lane, int l, const Terms& terms) {
   if constexpr (first) {
     return F::template begin<S>(terms);
   } else {
@@ -143,7 +143,7 @@ NDLOSS_INLINE math::Pair<double> entered(const Lane<L>& lane, int l, const Featu
 
 template <class F, bool first, class D, int L>
 NDLOSS_INLINE void observe_pair(const D& distance, Lane<L>* lanes, int l, double x, double y, double reference) {
-  const FeatureTerms<D::terms> terms = distance.observe(x, y, reference);
+  const auto terms = distance.observe(x, y, reference);
   set<F>(lanes[0], l, entered<F, first, 0>(lanes[0], l, terms));
   if constexpr (F::lanes(D::terms) > 1) {
     set<F>(lanes[1], l, entered<F, first, 1>(lanes[1], l, terms));
@@ -208,10 +208,10 @@ struct Ahead {
 };
 
 /// Joins the lanes of a row until kept_lanes are left, and keeps these.
-template <class F>
-NDLOSS_INLINE void join_along(Lane<fold_lanes>& lane, int r, Lane<kept_lanes<F> * vector_tile_rows>& kept) {
+template <class F, int L>
+NDLOSS_INLINE void join_along(Lane<L>& lane, int r, Lane<kept_lanes<F> * vector_tile_rows>& kept) {
 #pragma GCC unroll 4
-  for (int half = fold_lanes / 2; half > kept_lanes<F>; half /= 2) {
+  for (int half = L / 2; half > kept_lanes<F>; half /= 2) {
 #pragma omp simd
     for (int l = 0; l < half; ++l) {
       set<F>(lane, l, F::join(get<F>(lane, l), get<F>(lane, l + half)));
@@ -254,6 +254,15 @@ NDLOSS_INLINE void put_terms(const Lane<L>* lanes, int first, double (&terms)[3]
   }
 }
 
+/// As many numbers as there are lanes, in double: gcc takes fewer floats than that for halves of the widest vectors.
+template <class T>
+NDLOSS_INLINE void widen(const T* from, double (&to)[fold_lanes]) {
+#pragma omp simd
+  for (int l = 0; l < fold_lanes; ++l) {
+    to[l] = static_cast<double>(from[l]);
+  }
+}
+
 /// Folds rows along their features, one row at a time. `one_step`: they have as many features as there are lanes.
 template <bool one_step, class T, class D, int Pairs>
 NDLOSS_INLINE void fold_along(const VectorTile<T>& tile, const D& distance, TileSums& sums) {
@@ -265,12 +274,20 @@ NDLOSS_INLINE void fold_along(const VectorTile<T>& tile, const D& distance, Tile
     const T* a = tile.operand[0] + r * tile.stride[0];
     const T* b = tile.operand[1] + r * tile.stride[1];
     const T* c = Pairs > 1 ? tile.operand[2] + r * tile.stride[2] : nullptr;
-    Lane<fold_lanes> lanes[Pairs * each];
+    Lane<one_step ? fold_lanes / 2 : fold_lanes> lanes[Pairs * each];
     if constexpr (one_step) {
+      constexpr int half = fold_lanes / 2;
+      double wide[max_vectors][fold_lanes];
       ahead.prefetch(r, 0);
+      widen(a, wide[0]);
+      widen(b, wide[1]);
+      if constexpr (Pairs > 1) {
+        widen(c, wide[2]);
+      }
 #pragma omp simd
-      for (int l = 0; l < fold_lanes; ++l) {
-        observe_at<F, true, T, D, Pairs>(distance, lanes, l, a, b, c, l, sums, r);
+      for (int l = 0; l < half; ++l) {
+        observe_at<F, true, double, D, Pairs>(distance, lanes, l, wide[0], wide[1], wide[2], l, sums, r);
+        observe_at<F, false, double, D, Pairs>(distance, lanes, l, wide[0], wide[1], wide[2], l + half, sums, r);
       }
     } else {
       clear<F, Pairs * each>(lanes);

@@ -218,9 +218,49 @@ void run_tile(const VectorTile<T>& tile, const VectorParameters& with) {
   }
 }
 
+/// Any number of rows, tile by tile.
+template <class T, VectorJob job, class D, bool gradient>
+void run_rows(const VectorTile<T>& given, const VectorParameters& with) {
+  VectorTile<T> tile = given;
+  for (int left = given.rows; left > 0; left -= vector_tile_rows) {
+    tile.rows = left < vector_tile_rows ? left : vector_tile_rows;
+    run_tile<T, job, D, gradient>(tile, with);
+    for (int k = 0; k < vectors_of(job); ++k) {
+      tile.operand[k] += vector_tile_rows * tile.stride[k];
+      if (gradient && tile.grad[k] != nullptr) {
+        tile.grad[k] += vector_tile_rows * tile.grad_stride[k];
+      }
+    }
+    tile.value += vector_tile_rows;
+    tile.label += job == VectorJob::cosine_embedding ? vector_tile_rows : 0;
+    tile.scale += gradient ? vector_tile_rows : 0;
+  }
+}
+
+NDLOSS_INLINE void add_loss(LossSums& sums, std::int64_t lane, double loss) {
+  const math::Pair<double> sum = math::two_sum(sums.heads[lane], loss);
+  sums.heads[lane] = sum.head;
+  sums.tails[lane] += sum.tail;
+}
+
+LossSums sum_losses(const double* losses, std::int64_t count) {
+  LossSums sums{};
+  std::int64_t i = 0;
+  for (; i + loss_lanes <= count; i += loss_lanes) {
+#pragma omp simd
+    for (std::int64_t k = 0; k < loss_lanes; ++k) {
+      add_loss(sums, k, losses[i + k]);
+    }
+  }
+  for (std::int64_t k = 0; i + k < count; ++k) {
+    add_loss(sums, k, losses[i + k]);
+  }
+  return sums;
+}
+
 template <class T, VectorJob job, class D>
 constexpr VectorKernels<T> vector_kernels() {
-  return {run_tile<T, job, D, false>, run_tile<T, job, D, true>};
+  return {run_rows<T, job, D, false>, run_rows<T, job, D, true>};
 }
 
 /// Without swap only the Euclidean distance has kernels of its own: the others run the swapped one, told not to. What is rare
@@ -249,7 +289,7 @@ constexpr VectorTable<T> vector_table() {
   }
   triplet[static_cast<int>(DistanceKind::euclidean)] = vector_kernels<T, VectorJob::triplet, EuclideanDistance>();
   table.kernels[static_cast<int>(VectorJob::cosine_embedding)][static_cast<int>(DistanceKind::embedding_cosine)] =
-      vector_kernels<T, VectorJob::cosine_embedding, EmbeddingCosine>();
+      vector_kernels<T, VectorJob::cosine_embedding, EmbeddingCosine<T>>();
   return table;
 }
 

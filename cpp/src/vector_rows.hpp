@@ -1,4 +1,4 @@
-/// Rows of vectors in an array: where those of a tile stand, and whether a kernel can read them there.
+/// Rows of vectors in an array: where those of a tile or a block stand, and whether a kernel can read them there.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ struct RowOperand {
   std::int64_t feature_stride = 0;  // in bytes
 };
 
-/// Where the rows of a tile stand in an array, in bytes from its start.
+/// Where rows stand in an array, in bytes from its start.
 struct RowPlaces {
   bool even = true;  // every row `stride` behind the one before; then the table is not filled
   std::int64_t first = 0;
@@ -26,7 +26,12 @@ struct RowPlaces {
   [[nodiscard]] std::int64_t at(int r) const { return even ? first + r * stride : table[r]; }
 };
 
-/// Rows `row` to `row + count` of the array.
+/// Whether rows `row` to `row + count` are evenly spaced whatever the array's strides are.
+inline bool one_run(const Layout& layout, std::int64_t row, std::int64_t count) {
+  return layout.ndim <= 1 || row % layout.shape[layout.ndim - 1] + count <= layout.shape[layout.ndim - 1];
+}
+
+/// Rows `row` to `row + count` of the array: a tile, or one run of them.
 inline RowPlaces places_of(const Layout& layout, const Strided& array, std::int64_t row, int count) {
   const int last = layout.ndim - 1;
   RowPlaces found;

@@ -1,4 +1,4 @@
-/// What a vector kernel is given: a tile of rows of features and where their results go. The one language of kernels and
+/// What a vector kernel is given: tiles of rows of features and where their results go. The one language of kernels and
 /// driver.
 #pragma once
 
@@ -34,14 +34,15 @@ struct VectorParameters {
   bool swap = false;
 };
 
-/// At most `vector_tile_rows` rows; strides count elements, features are adjacent.
+/// At most `vector_tile_rows` rows for a kernel's inner functions, any number for the kernel; strides count elements, features
+/// are adjacent.
 template <class T>
 struct VectorTile {
   const T* operand[max_vectors] = {};
   std::ptrdiff_t stride[max_vectors] = {};
   int rows = 0;
   std::ptrdiff_t features = 0;
-  const double* label = nullptr;  // one per row; of vector_tile_rows entries, as the next two
+  const double* label = nullptr;  // one per row; of whole tiles of entries, as the next two
   const double* scale = nullptr;  // multiplies a row's gradient
   double* value = nullptr;
   T* grad[max_vectors] = {};  // null: not wanted
@@ -60,9 +61,19 @@ struct VectorTable {
   VectorKernels<T> kernels[vector_jobs][distance_kinds];
 };
 
+/// Lanes in which losses are added.
+inline constexpr std::int64_t loss_lanes = 8;
+
+/// Sums of losses, compensated: loss i is in lane i modulo loss_lanes.
+struct LossSums {
+  double heads[loss_lanes];
+  double tails[loss_lanes];
+};
+
 struct VectorTables {
   VectorTable<float> single;
   VectorTable<double> twice;
+  LossSums (*sum)(const double* losses, std::int64_t count);
 };
 
 }  // namespace ndloss

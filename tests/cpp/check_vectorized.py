@@ -79,7 +79,13 @@ KERNELS = {
         Kernel("curvature_across", 2),
         Kernel("curvature_row", 2),
     ],
-    "vectors": [Kernel("fold_tile", 19), Kernel("transpose", 2, bits=256), Kernel("transpose_back", 2, bits=256)],
+    "vectors": [
+        Kernel("fold_tile", 19),
+        Kernel("run_tile", 38, bits=0),  # a sum of distances has nothing to finish
+        Kernel("sum_losses", 1),
+        Kernel("transpose", 2, bits=256),
+        Kernel("transpose_back", 2, bits=256),
+    ],
     "weight": [Kernel(name, 2) for name in ("sum_of_factors", "multiply", "product", "distance_from", "total", "choose", "guard")],
 }
 

@@ -22,10 +22,21 @@ struct DistanceParameters {
   double eps = 1e-6;
 };
 
-/// The terms of one feature.
-template <int Terms>
+/// A term that is a product: who adds it to a sum need not round it first.
+struct Product {
+  double left;
+  double right;
+
+  NDLOSS_INLINE explicit operator double() const { return left * right; }
+};
+
+NDLOSS_INLINE double plus(double sum, double term) { return sum + term; }
+NDLOSS_INLINE double plus(double sum, Product term) { return math::fma(term.left, term.right, sum); }
+
+/// The terms of one feature, or their sums.
+template <int Terms, class Term = double>
 struct FeatureTerms {
-  double term[Terms];
+  Term term[Terms];
 };
 
 /// A distance, and what its slopes are made of.
@@ -63,9 +74,9 @@ struct EuclideanDistance {
   static constexpr bool needs_reference = false;
   DistanceParameters with;
 
-  NDLOSS_INLINE FeatureTerms<1> observe(double x, double y, double /*reference*/) const {
+  NDLOSS_INLINE FeatureTerms<1, Product> observe(double x, double y, double /*reference*/) const {
     const double v = (x - y) + with.eps;
-    return {{v * v}};
+    return {{{v, v}}};
   }
   NDLOSS_INLINE double value(const FeatureTerms<1>& sum, double /*reference*/) const { return __builtin_sqrt(sum.term[0]); }
   NDLOSS_INLINE FoundDistance finish(const FeatureTerms<1>& sum, double reference, double factor) const {
@@ -147,7 +158,9 @@ struct Cosine {
   static constexpr bool needs_reference = false;
   DistanceParameters with;
 
-  NDLOSS_INLINE FeatureTerms<3> observe(double x, double y, double /*reference*/) const { return {{x * y, x * x, y * y}}; }
+  NDLOSS_INLINE FeatureTerms<3, Product> observe(double x, double y, double /*reference*/) const {
+    return {{{x, y}, {x, x}, {y, y}}};
+  }
   NDLOSS_INLINE double slope_x(double x, double y, double c0, double c1, double /*c2*/) const { return c0 * y - c1 * x; }
   NDLOSS_INLINE double slope_y(double x, double y, double c0, double /*c1*/, double c2) const { return c0 * x - c2 * y; }
 };
@@ -182,18 +195,28 @@ struct CosineDistance : Cosine {
   }
 };
 
-/// The cosine of the embedding loss: squared norms have 1e-12 added. A vector of zeros has cosine 0 and a huge gradient.
+/// The cosine of the embedding loss of features T: squared norms have 1e-12 added. A vector of zeros has cosine 0 and a huge
+/// gradient.
+template <class T>
 struct EmbeddingCosine : Cosine {
   static constexpr double added = 1e-12F;  // torch: a float in both dtypes
 
+  /// One root where the squared norms are of floats: their product does not overflow.
+  NDLOSS_INLINE static double norms(double n_x, double n_y) {
+    if constexpr (sizeof(T) == 4) {
+      return __builtin_sqrt(n_x * n_y);
+    } else {
+      return __builtin_sqrt(n_x) * __builtin_sqrt(n_y);
+    }
+  }
   NDLOSS_INLINE double value(const FeatureTerms<3>& sum, double /*reference*/) const {
-    return sum.term[0] / (__builtin_sqrt(sum.term[1] + added) * __builtin_sqrt(sum.term[2] + added));
+    return sum.term[0] / norms(sum.term[1] + added, sum.term[2] + added);
   }
   NDLOSS_INLINE FoundDistance finish(const FeatureTerms<3>& sum, double reference, double factor) const {
     const double n_x = sum.term[1] + added;
     const double n_y = sum.term[2] + added;
     const double cosine = value(sum, reference);
-    return {cosine, {factor / (__builtin_sqrt(n_x) * __builtin_sqrt(n_y)), factor * cosine / n_x, factor * cosine / n_y}};
+    return {cosine, {factor / norms(n_x, n_y), factor * cosine / n_x, factor * cosine / n_y}};
   }
 };
 
