@@ -24,6 +24,18 @@ kept = call()
 print((status("VmHWM") - before) / 1024)
 """
 
+RESULTS = """
+def size(result):
+    return sum(map(size, result)) if isinstance(result, tuple) else result.nbytes
+print(size(kept) / 2**20)
+"""
+
+
+def excess_of(preparation: str) -> float:
+    """MiB that `call()` needs beyond what is resident after the preparation and the arrays that it returns."""
+    peak, results = peaks_of(preparation + MEASURE + RESULTS)[-2:]
+    return float(peak) - float(results)
+
 
 def peak_of(preparation: str) -> float:
     """MiB that `call()` needs beyond what is resident after the preparation, its own results among them."""

@@ -232,7 +232,7 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
   const bool plain = !has_factors && !wanted.value.wanted() && !several && wanted.grads[0].wanted() && writer(0).slots() == 0;
   const std::int64_t size = plain ? operands.piece() : piece_size;
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + (plain ? 0 : (2 + derivatives) * operands.stride()));
-  return in_rows(reduce_range(Accumulator(), operands, range, threads, call.interrupt, scratch,
+  return in_rows(reduce_range(call.initial, operands, range, threads, call.interrupt, scratch,
                               [&](std::int64_t index, int thread, Part& part) {
                                 ElementwiseBlock<T> block{};
                                 CarriedLanes lanes;

@@ -115,6 +115,7 @@ class VectorDriver {
         ArrayView grad = wanted_->grads[k].layout;
         grad.data = wanted_->grads[k].data;
         add(grad_index + k, grad, true);
+        dense_[grad_index + k] = wanted_->grads[k].dense;
       }
     }
     if (call_.label != nullptr) {
@@ -125,11 +126,15 @@ class VectorDriver {
     }
     Strided laid_out[arrays];
     for (int k = 0; k < arrays; ++k) {
-      views[k] = present_[k] ? &operands_[k].rows : nullptr;
+      views[k] = present_[k] && !dense_[k] ? &operands_[k].rows : nullptr;
     }
     layout_ = lay_out(views, arrays, laid_out);
     for (int k = 0; k < arrays; ++k) {
       operands_[k].array = laid_out[k];
+      if (dense_[k]) {
+        operands_[k].array.data = static_cast<const char*>(operands_[k].rows.data);
+        operands_[k].array.dtype = operands_[k].rows.dtype;
+      }
     }
     end_ = call_.end < 0 ? layout_.size : call_.end;
     with_.margin = call_.margin;
@@ -185,6 +190,12 @@ class VectorDriver {
   }
 
   [[nodiscard]] RowPlaces places(int k, std::int64_t row, int count) const {
+    if (dense_[k]) {
+      RowPlaces found;
+      found.stride = features_ * item_size(operands_[k].array.dtype);
+      found.first = (row - call_.begin) * found.stride;
+      return found;
+    }
     return places_of(layout_, operands_[k].array, row, count);
   }
 
@@ -302,6 +313,7 @@ class VectorDriver {
   std::int64_t tile_rows_;
   std::int64_t room_;  // numbers of a tile of vectors
   bool present_[arrays] = {};
+  bool dense_[arrays] = {};
   RowOperand operands_[arrays];
   Layout layout_;
   std::int64_t end_ = 0;
@@ -344,7 +356,7 @@ double gradient_scale(const VectorCall& call, Reduction reduction) {
 
 std::int64_t vector_block(std::int64_t features) { return block_rows(features); }
 
-void weighted_sum(std::span<const ArrayView> weights, std::span<const ArrayView> parts, const Output& to) {
+void weighted_sum(std::span<const ArrayView> weights, std::span<const ArrayView> parts, const Output& to, std::int64_t begin) {
   constexpr int most = 4;
   constexpr std::int64_t block = 1024;
   const int count = static_cast<int>(std::min<std::size_t>(parts.size(), most));
@@ -358,18 +370,17 @@ void weighted_sum(std::span<const ArrayView> weights, std::span<const ArrayView>
   double sums[block];
   double part[block];
   double weight[block];
-  for (std::int64_t begin = 0; begin < layout.size; begin += block) {
-    const std::int64_t n = std::min(block, layout.size - begin);
+  for (std::int64_t done = 0; done < to.size; done += block) {
+    const std::int64_t n = std::min(block, to.size - done);
     std::fill_n(sums, n, 0.0);
     for (int k = 0; k < count; ++k) {
-      const double* p = read_block<double>(layout, arrays[2 * k], active_pack<double>(), begin, n, part);
-      const double* w = read_block<double>(layout, arrays[2 * k + 1], active_pack<double>(), begin, n, weight);
+      const double* p = read_block<double>(layout, arrays[2 * k], active_pack<double>(), begin + done, n, part);
+      const double* w = read_block<double>(layout, arrays[2 * k + 1], active_pack<double>(), begin + done, n, weight);
       for (std::int64_t i = 0; i < n; ++i) {
         sums[i] += w[i] * p[i];
       }
     }
-    active_pack<double>().unpack[static_cast<int>(to.dtype)](sums, n,
-                                                             static_cast<char*>(to.data) + begin * item_size(to.dtype));
+    active_pack<double>().unpack[static_cast<int>(to.dtype)](sums, n, static_cast<char*>(to.data) + done * item_size(to.dtype));
   }
 }
 

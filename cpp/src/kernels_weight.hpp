@@ -118,8 +118,18 @@ void guard(const T* from, const T* keep, T otherwise, T* to, std::ptrdiff_t size
 }
 
 template <class T>
+void add_compensated(const T* terms, std::ptrdiff_t size, double* heads, double* tails) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    const math::Pair<double> sum = math::two_sum(heads[i], static_cast<double>(terms[i]));
+    heads[i] = sum.head;
+    tails[i] += sum.tail;
+  }
+}
+
+template <class T>
 constexpr WeightTable<T> weight_table() {
-  return {sum_of_factors<T>, multiply<T>, product<T>, distance_from<T>, total<T>, choose<T>, guard<T>};
+  return {sum_of_factors<T>, multiply<T>, product<T>, distance_from<T>, total<T>, choose<T>, guard<T>, add_compensated<T>};
 }
 
 }  // namespace

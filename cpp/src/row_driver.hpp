@@ -45,7 +45,7 @@ class RowDriver {
     if (wanted != nullptr) {
       walk.add_output(output_array, wanted->input);
       walk.add_output(grad_target_array, wanted->target);
-      walk.add_output(grad_weight_array, wanted->weight);
+      walk.add_dense(grad_weight_array, wanted->weight, call.begin);
       walk.add_output(curvature_array, wanted->curvature);
       if (wanted->upstream != nullptr) {
         walk.add_rows(upstream_array, *wanted->upstream);

@@ -63,15 +63,32 @@ void RowWalk::add_output(RowArray k, const Output& output) {
   add_classes(k, view);
 }
 
+void RowWalk::add_dense(RowArray k, const Output& output, std::int64_t first) {
+  if (!output.wanted()) {
+    return;
+  }
+  views_[k].data = output.data;
+  views_[k].dtype = output.dtype;
+  class_strides_[k] = item_size(output.dtype);
+  added_[k] = dense_[k] = true;
+  dense_first_ = first;
+}
+
 void RowWalk::complete() {
   const ArrayView* views[row_arrays];
   for (int k = 0; k < row_arrays; ++k) {
-    views[k] = added_[k] ? &views_[k] : nullptr;
+    views[k] = added_[k] && !dense_[k] ? &views_[k] : nullptr;
     if (added_[k]) {
       given_[given_count_++] = k;
     }
   }
   layout_ = lay_out(views, row_arrays, arrays_);
+  for (int k = 0; k < row_arrays; ++k) {
+    if (dense_[k]) {
+      arrays_[k].data = static_cast<const char*>(views_[k].data);
+      arrays_[k].dtype = views_[k].dtype;
+    }
+  }
 }
 
 bool RowWalk::adjacent(int k, std::int64_t row, std::int64_t count, std::int64_t size) const {
@@ -99,6 +116,11 @@ RowOffsets RowWalk::offsets(std::int64_t row, int count) const {
   if (index[last] + count <= layout_.shape[last]) {
     for (int i = 0; i < given_count_; ++i) {
       const int k = given_[i];
+      if (dense_[k]) {
+        result.stride_[k] = dense_stride(k);
+        result.first_[k] = (row - dense_first_) * dense_stride(k);
+        continue;
+      }
       result.stride_[k] = arrays_[k].strides[last];
       for (int d = 0; d <= last; ++d) {
         result.first_[k] += index[d] * arrays_[k].strides[d];
@@ -110,8 +132,8 @@ RowOffsets RowWalk::offsets(std::int64_t row, int count) const {
   for (int r = 0; r < count; ++r) {
     for (int i = 0; i < given_count_; ++i) {
       const int k = given_[i];
-      std::int64_t offset = 0;
-      for (int d = 0; d <= last; ++d) {
+      std::int64_t offset = dense_[k] ? (row + r - dense_first_) * dense_stride(k) : 0;
+      for (int d = 0; d <= last && !dense_[k]; ++d) {
         offset += index[d] * arrays_[k].strides[d];
       }
       result.table_[k][r] = offset;

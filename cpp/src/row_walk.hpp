@@ -59,6 +59,9 @@ class RowWalk {
   /// Adds a C-contiguous result of the input's shape, if it is wanted.
   void add_output(RowArray k, const Output& output);
 
+  /// Adds a result of the rows from `first` on, one after the other, if it is wanted.
+  void add_dense(RowArray k, const Output& output, std::int64_t first);
+
   /// To be called once all arrays are added.
   void complete();
 
@@ -79,12 +82,17 @@ class RowWalk {
   [[nodiscard]] bool adjacent(int k, std::int64_t row, std::int64_t count, std::int64_t size) const;
 
  private:
+  /// How far the rows of a dense array are apart.
+  [[nodiscard]] std::int64_t dense_stride(int k) const { return classes_ * item_size(arrays_[k].dtype); }
+
   const ArrayView& input_;
   int axis_;
   std::int64_t classes_;
   ArrayView views_[row_arrays];
   bool added_[row_arrays] = {};
-  int given_[row_arrays];  // those that are added, given_count_ of them
+  bool dense_[row_arrays] = {};
+  std::int64_t dense_first_ = 0;  // the row that a dense array begins with
+  int given_[row_arrays];         // those that are added, given_count_ of them
   int given_count_ = 0;
   std::int64_t class_strides_[row_arrays] = {};
   Layout layout_;

@@ -21,6 +21,8 @@ struct WeightTable {
   void (*choose)(T* keep, const T* operand, T ignored, std::ptrdiff_t size);
   /// to = from where keep, else otherwise
   void (*guard)(const T* from, const T* keep, T otherwise, T* to, std::ptrdiff_t size);
+  /// heads + tails += terms, compensated
+  void (*add_compensated)(const T* terms, std::ptrdiff_t size, double* heads, double* tails);
 };
 
 }  // namespace ndloss

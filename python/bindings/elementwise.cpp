@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "arrays.hpp"
+#include "ndloss/broadcast_sum.hpp"
 #include "registered.hpp"
 
 namespace ndloss::binding {
@@ -70,10 +71,24 @@ class BoundElementwise {
     return bad_of(without_gil([&] { return ndloss::map(call_, output); }));
   }
 
-  Accumulator gradients(const std::string& reduction, double factor, const py::object& upstream, const py::tuple& grads,
-                        const py::object& value, const py::tuple& curvatures) const {
+  /// What a reduction multiplies the gradients by: known from weights and masks alone.
+  double scale(const std::string& reduction) const {
+    const Reduction kind = reduction == "mean" ? Reduction::mean : Reduction::sum;
+    return without_gil([&] { return gradient_scale(call_, kind); });
+  }
+
+  /// Gradients of elements [begin, end), and their sum added to `initial`; raw sums are not divided by rows.
+  Accumulator gradients(double scale, const py::object& upstream, const py::tuple& grads, const py::object& value,
+                        const py::tuple& curvatures, const std::optional<Accumulator>& initial, std::int64_t begin,
+                        std::int64_t end, bool raw) const {
     Views views;
+    ElementwiseCall call = call_;
+    call.initial = initial.value_or(Accumulator());
+    call.begin = begin;
+    call.end = end;
+    call.raw = raw;
     ElementwiseGradients wanted;
+    wanted.scale = scale;
     wanted.upstream = views.add(upstream);
     for (std::size_t k = 0; k < grads.size(); ++k) {
       wanted.grads[k] = output_of(grads[k]);
@@ -82,25 +97,48 @@ class BoundElementwise {
       wanted.curvatures[k] = output_of(curvatures[k]);
     }
     wanted.value = output_of(value);
-    const Reduction kind = reduction == "mean" ? Reduction::mean : Reduction::sum;
-    return without_gil([&] {
-      wanted.scale = factor * gradient_scale(call_, kind);
-      return ndloss::gradients(call_, wanted);
-    });
+    return without_gil([&] { return ndloss::gradients(call, wanted); });
   }
 
-  /// The gradient for the weight, whatever the call's own weight.
-  py::object weight_gradient(double scale, double offset, const py::object& upstream, const py::object& out) const {
+  /// The gradient of elements [begin, end) for the weight, whatever the call's own weight.
+  py::object weight_gradient(double scale, double offset, const py::object& upstream, const py::object& out, std::int64_t begin,
+                             std::int64_t end) const {
     Views views;
+    ElementwiseCall call = call_;
+    call.begin = begin;
+    call.end = end;
     const ArrayView* g = views.add(upstream);
     const Output output = output_of(out);
-    return bad_of(without_gil([&] { return ndloss::weight_gradient(call_, g, scale, offset, output); }));
+    return bad_of(without_gil([&] { return ndloss::weight_gradient(call, g, scale, offset, output); }));
   }
 
  private:
   AnyLoss loss_;
   Views views_;
   ElementwiseCall call_;
+};
+
+/// The sums of a broadcast operand's gradient, and the array that they go to, whose shape they have.
+class BoundSum {
+ public:
+  BoundSum(const std::vector<std::int64_t>& shape, const py::array& to, int threads)
+      : to_(to), sum_(shape, std::vector<std::int64_t>(to.shape(), to.shape() + to.ndim()), output_of(to), threads) {}
+
+  /// The next numbers of that shape, in C order, float32 or float64.
+  void add(const py::array& slab) {
+    const Output terms = output_of(slab);
+    without_gil([&] {
+      if (terms.dtype == DType::float64) {
+        sum_.add(static_cast<const double*>(terms.data), terms.size);
+      } else {
+        sum_.add(static_cast<const float*>(terms.data), terms.size);
+      }
+    });
+  }
+
+ private:
+  py::array to_;
+  BroadcastSum sum_;
 };
 
 }  // namespace
@@ -115,22 +153,22 @@ void bind_elementwise(py::module_& m) {
       .def("accumulate", &BoundElementwise::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1,
            py::arg("raw") = false)
       .def("map", &BoundElementwise::map, py::arg("out"))
-      .def("gradients", &BoundElementwise::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"),
-           py::arg("grads"), py::arg("value"), py::arg("curvatures") = py::tuple())
+      .def("scale", &BoundElementwise::scale, py::arg("reduction"))
+      .def("gradients", &BoundElementwise::gradients, py::arg("scale"), py::arg("upstream"), py::arg("grads"), py::arg("value"),
+           py::arg("curvatures") = py::tuple(), py::arg("initial") = py::none(), py::arg("begin") = 0, py::arg("end") = -1,
+           py::arg("raw") = false)
       .def("weight_gradient", &BoundElementwise::weight_gradient, py::arg("scale"), py::arg("offset"), py::arg("upstream"),
-           py::arg("out"));
+           py::arg("out"), py::arg("begin") = 0, py::arg("end") = -1);
+  py::class_<BoundSum>(m, "BroadcastSum")
+      .def(py::init<const std::vector<std::int64_t>&, const py::array&, int>(), py::arg("shape"), py::arg("to"),
+           py::arg("threads") = 0)
+      .def("add", &BoundSum::add, py::arg("slab"));
   m.attr("elementwise_block") = elementwise_block;
   py::list names;
   for (const RegisteredLoss& loss : registered) {
     names.append(loss.name);
   }
   m.attr("elementwise_names") = py::tuple(names);
-  m.def("sum_to_shape", [](const py::array& from, const py::array& to) {
-    const ArrayView view = view_of(from);
-    const ArrayView shape = view_of(to);
-    const Output output = output_of(to);
-    without_gil([&] { sum_to_shape(view, shape, output); });
-  });
 }
 
 }  // namespace ndloss::binding

@@ -1,6 +1,7 @@
 // Losses and activations of rows of classes.
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,22 +74,25 @@ class BoundRows {
     return without_gil([&] { return ndloss::map(call_, output); });
   }
 
-  /// `grads`: for input, target, and one row's part for the class weights. `curvature`: the second derivative for the input.
-  Accumulator gradients(const std::string& reduction, double factor, const py::object& upstream, const py::tuple& grads,
-                        const py::object& value, const py::object& curvature) const {
+  /// `grads`: for input, target, and the parts of rows [begin, end) for the class weights. `curvature`: the second derivative
+  /// for the input. The sum of the rows is added to `initial`.
+  Accumulator gradients(double scale, const py::object& upstream, const py::tuple& grads, const py::object& value,
+                        const py::object& curvature, const std::optional<Accumulator>& initial, std::int64_t begin,
+                        std::int64_t end) const {
     Views views;
+    RowCall call = call_;
+    call.initial = initial.value_or(Accumulator());
+    call.begin = begin;
+    call.end = end;
     RowGradients wanted;
+    wanted.scale = scale;
     wanted.upstream = views.add(upstream);
     wanted.input = output_of(grads[0]);
     wanted.target = output_of(grads[1]);
     wanted.weight = output_of(grads[2]);
     wanted.value = output_of(value);
     wanted.curvature = output_of(curvature);
-    const Reduction kind = reduction == "mean" ? Reduction::mean : Reduction::sum;
-    return without_gil([&] {
-      wanted.scale = factor * gradient_scale(call_, kind);
-      return ndloss::gradients(call_, wanted);
-    });
+    return without_gil([&] { return ndloss::gradients(call, wanted); });
   }
 
  private:
@@ -111,8 +115,8 @@ void bind_rowwise(py::module_& m) {
       .def("accumulate", &BoundRows::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1)
       .def("map", &BoundRows::map, py::arg("out"))
       .def("scale", &BoundRows::scale, py::arg("reduction"))
-      .def("gradients", &BoundRows::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"), py::arg("grads"),
-           py::arg("value"), py::arg("curvature") = py::none());
+      .def("gradients", &BoundRows::gradients, py::arg("scale"), py::arg("upstream"), py::arg("grads"), py::arg("value"),
+           py::arg("curvature") = py::none(), py::arg("initial") = py::none(), py::arg("begin") = 0, py::arg("end") = -1);
   m.def(
       "activate",
       [](const std::string& name, const py::array& input, int axis, const py::object& upstream, bool twice,

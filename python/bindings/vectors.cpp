@@ -1,6 +1,7 @@
 // Losses and distances of rows of vectors.
 #include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,20 +62,30 @@ class BoundVectors {
     without_gil([&] { ndloss::map(call_, output); });
   }
 
-  Accumulator gradients(const std::string& reduction, double factor, const py::object& upstream, const py::tuple& grads,
-                        const py::object& value) const {
+  /// What a reduction multiplies the gradients by.
+  double scale(const std::string& reduction) const {
+    return gradient_scale(call_, reduction == "mean" ? Reduction::mean : Reduction::sum);
+  }
+
+  /// Gradients of rows [begin, end), and their sum added to `initial`. Those that `dense` names have a place for these rows
+  /// alone.
+  Accumulator gradients(double scale, const py::object& upstream, const py::tuple& grads, const py::object& value,
+                        const std::vector<bool>& dense, const std::optional<Accumulator>& initial, std::int64_t begin,
+                        std::int64_t end) const {
     Views views;
+    VectorCall call = call_;
+    call.initial = initial.value_or(Accumulator());
+    call.begin = begin;
+    call.end = end;
     VectorGradients wanted;
+    wanted.scale = scale;
     wanted.upstream = views.add(upstream);
     for (std::size_t k = 0; k < grads.size(); ++k) {
       wanted.grads[k] = writable(grads[k], views);
+      wanted.grads[k].dense = k < dense.size() && dense[k];
     }
     wanted.value = output_of(value);
-    const Reduction kind = reduction == "mean" ? Reduction::mean : Reduction::sum;
-    return without_gil([&] {
-      wanted.scale = factor * gradient_scale(call_, kind);
-      return ndloss::gradients(call_, wanted);
-    });
+    return without_gil([&] { return ndloss::gradients(call, wanted); });
   }
 
  private:
@@ -92,12 +103,13 @@ void bind_vectors(py::module_& m) {
            py::arg("operands"), py::arg("label"), py::arg("twice"), py::arg("threads"))
       .def("accumulate", &BoundVectors::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1)
       .def("map", &BoundVectors::map, py::arg("out"))
-      .def("gradients", &BoundVectors::gradients, py::arg("reduction"), py::arg("factor"), py::arg("upstream"),
-           py::arg("grads"), py::arg("value"));
+      .def("scale", &BoundVectors::scale, py::arg("reduction"))
+      .def("gradients", &BoundVectors::gradients, py::arg("scale"), py::arg("upstream"), py::arg("grads"), py::arg("value"),
+           py::arg("dense") = std::vector<bool>(), py::arg("initial") = py::none(), py::arg("begin") = 0, py::arg("end") = -1);
   m.def("vector_block", &vector_block, py::arg("features"));
   m.def(
       "weighted_sum",
-      [](const py::tuple& weights, const py::tuple& parts, const py::object& out) {
+      [](const py::tuple& weights, const py::tuple& parts, const py::object& out, std::int64_t begin) {
         Views views;
         std::vector<ArrayView> w;
         std::vector<ArrayView> p;
@@ -106,9 +118,9 @@ void bind_vectors(py::module_& m) {
           p.push_back(*views.add(parts[k]));
         }
         const Output output = output_of(out);
-        without_gil([&] { weighted_sum(w, p, output); });
+        without_gil([&] { weighted_sum(w, p, output, begin); });
       },
-      py::arg("weights"), py::arg("parts"), py::arg("out"));
+      py::arg("weights"), py::arg("parts"), py::arg("out"), py::arg("begin") = 0);
 }
 
 }  // namespace ndloss::binding

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check, _check_shapes, _check_targets, _core, _outputs
+from ndloss import _array, _broadcast, _check, _check_shapes, _check_targets, _core, _outputs
 from ndloss._record import Record
 
 if TYPE_CHECKING:
@@ -32,19 +32,6 @@ def broadcast_operands(function: str, **arguments: object) -> tuple[dict[str, Op
     if len(shapes) == 1:
         return operands, shapes.pop()
     return operands, _check_shapes.broadcast_shape(function, **{name: array for name, (array, _) in operands.items()})
-
-
-class _Derivative(Record):
-    """A derivative on its way out: `whole` has the shape of the loss, `own` that of the operand."""
-
-    whole: Array
-    own: Array
-    finish: Callable[[], Any]
-
-    def finished(self) -> Any:
-        if self.whole is not self.own and self.whole.shape != self.own.shape:
-            _core.sum_to_shape(self.whole, self.own)
-        return self.finish()
 
 
 class ElementwiseProblem(Record):
@@ -147,8 +134,10 @@ class ElementwiseProblem(Record):
         """What a pass reads beside the operands, after a block of results is written."""
         return self.weights, self.sample_weight, self.mask
 
-    def _derivative(self, name: str, given: object, upstream: Array | None = None) -> _Derivative:
-        """Where a derivative for one operand goes."""
+    def _derivative(
+        self, name: str, given: object, upstream: Array | None = None
+    ) -> tuple[_broadcast.Derivative, Callable[[], Any]]:
+        """Where a derivative for one operand goes, and what then makes of it what the caller gets."""
         array, weak = self.operands[name]
         own: tuple[int, ...] = array.shape
         shape = self.given_shapes.get(name, own)
@@ -156,8 +145,10 @@ class ElementwiseProblem(Record):
         # Positions agree with the operands' only where nothing is broadcast.
         apart = (*self._apart, upstream)
         out, finished = _outputs.target(self.function, "out", given, shape, dtype, self.arrays, apart)
-        whole = out if own == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
-        return _Derivative(whole, out if shape == own else out.reshape(own), finished)
+        return self._summed_to(out if shape == own else out.reshape(own)), finished
+
+    def _summed_to(self, own: Array) -> _broadcast.Derivative:
+        return _broadcast.Derivative(own, self.shape, self.twice, self.settings.num_threads)
 
     def value_and_grad(self, argnums: object, grad_output: object) -> Any:
         names, several = self._wanted(argnums)
@@ -169,20 +160,44 @@ class ElementwiseProblem(Record):
         by_weight = self._weight_gradient(factor, upstream, given["weight"]) if "weight" in names else None
         if wanted or value_out is None:
             repeats = self.repeats if self.reduction == "mean" else 1
-            total = self.call.gradients(self.reduction, factor * repeats, upstream, self._buffers(wanted), value_out)
-            self._raise_if_bad(total.bad)
+            total = self._derive(factor * repeats, upstream, value_out, {name: to for name, (to, _) in wanted.items()})
             value = self._reduced(total) if value_out is None else _array.unboxed(value_out)
         else:
             self._raise_if_bad(self.call.map(value_out))
             value = _array.unboxed(value_out)
-        grads = {name: derivative.finished() for name, derivative in wanted.items()}
+        grads = {name: finished() for name, (_, finished) in wanted.items()}
         if by_weight is not None:
             grads["weight"] = by_weight()
         return value, tuple([grads[name] for name in names]) if several else grads[names[0]]
 
-    def _buffers(self, wanted: dict[str, _Derivative]) -> tuple[Array | None, ...]:
-        """Where the core is to write, one for each operand."""
-        return tuple([wanted[name].whole if name in wanted else None for name in self.operands])
+    def _derive(
+        self,
+        factor: float,
+        upstream: Array | None,
+        value_out: Array | None,
+        grads: Mapping[str, _broadcast.Derivative],
+        hessians: Mapping[str, _broadcast.Derivative] = NOTHING,
+    ) -> _core.Accumulator:
+        """Writes derivatives and, if it is wanted, the unreduced loss; what the losses come to."""
+        scale = factor * self.call.scale(self.reduction)
+        total = _core.Accumulator()
+        if self.row_mean and value_out is not None:
+            self._raise_if_bad(self.call.map(value_out))
+            value_out = None
+        raw = 0 not in self.shape
+        derivatives = [*grads.values(), *hessians.values()]
+        for chosen, begin, end, in_order in _broadcast.slabs(self.shape, derivatives, _core.elementwise_block):
+            places, curvatures = (
+                tuple([one.place(begin, end) if one and one in chosen else None for one in map(wanted.get, self.operands)])
+                for wanted in (grads, hessians)
+            )
+            value = None if value_out is None or not in_order else value_out.reshape(-1)[begin:end]
+            part = self.call.gradients(scale, upstream, places, value, curvatures, total, begin, end, raw)
+            total = part if in_order else total
+        self._raise_if_bad(total.bad)
+        if raw and self.row_mean:
+            total.per_row(self.shape[-1], self.row_divisor)
+        return total
 
     def grad_hess(self, argnums: object, out: object) -> Any:
         """First and diagonal second derivatives of the reduced value, for data operands."""
@@ -195,9 +210,9 @@ class ElementwiseProblem(Record):
         grads = {name: self._derivative(name, first[name]) for name in names}
         hessians = {name: self._derivative(name, second[name]) for name in names}
         repeats = self.repeats if self.reduction == "mean" else 1
-        total = self.call.gradients(self.reduction, float(repeats), None, self._buffers(grads), None, self._buffers(hessians))
-        self._raise_if_bad(total.bad)
-        result = tuple(tuple(wanted[name].finished() for name in names) for wanted in (grads, hessians))
+        pairs = [{name: to for name, (to, _) in wanted.items()} for wanted in (grads, hessians)]
+        self._derive(float(repeats), None, None, *pairs)
+        result = tuple(tuple(wanted[name][1]() for name in names) for wanted in (grads, hessians))
         return result if several else (result[0][0], result[1][0])
 
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
@@ -226,7 +241,7 @@ class ElementwiseProblem(Record):
         # It is written before other gradients are computed, from the same operands.
         apart = (*self.arrays, *self._factors, upstream)
         out, finished = _outputs.target(self.function, "out", given, self.weight.shape, dtype, apart=apart)
-        whole = out if self.weight.shape == self.shape else np.empty(self.shape, np.float64 if self.twice else np.float32)
+        slope = self._summed_to(out)
         offset, scale = 0.0, factor
         if self.reduction == "mean":
             total = self._accumulated(_core.Accumulator(), 0, -1, False)
@@ -235,9 +250,12 @@ class ElementwiseProblem(Record):
             offset = total.compute("mean") / self.repeats if self.weighted_mean else 0.0
         if self.row_mean:
             scale = scale / self.row_divisor if self.row_divisor else np.nan
-        self._raise_if_bad(self.call.weight_gradient(scale, offset, upstream, whole))
-        if whole is not out:
-            _core.sum_to_shape(whole, out)
+        bad = [
+            self.call.weight_gradient(scale, offset, upstream, slope.place(begin, end), begin, end)
+            for chosen, begin, end, _ in _broadcast.slabs(self.shape, [slope], _core.elementwise_block)
+            if chosen
+        ]
+        self._raise_if_bad(min(filter(None, bad), default=None))
         return finished
 
     # ---- streams: units are elements ----

@@ -164,7 +164,7 @@ class LinearProblem(Record):
             value = None if out is None else out[start:stop]
             g = None if upstream is None else upstream[start:stop]
             slopes, target, class_weight = sums.buffers(logits, start, stop)
-            part = call.gradients("sum", factor, g, (slopes, target, class_weight), value)
+            part = call.gradients(factor, g, (slopes, target, class_weight), value)
             total.merge(self._raise_if_bad(part, start))
             sums.add(slopes, x, start, stop)
         grads = sums.finished()
@@ -316,7 +316,8 @@ class _Gradients:
                 self.sums["linear_bias"] += np.matmul(np.ones(count, p.compute), flat)
             if self.per_row is not None:
                 part = np.empty(p.classes)
-                _core.sum_to_shape(np.moveaxis(self.per_row[:count], 1, -1), part)
+                per_row = self.per_row[:count].reshape(count * prod(p.inner), p.classes)  # row by row
+                _core.BroadcastSum(per_row.shape, part).add(per_row)
                 self.sums["weight"] += part
 
     def _add_input(self, slopes: Array, kept: Array | None, start: int, stop: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check, _check_shapes, _check_targets, _core, _outputs
+from ndloss import _array, _broadcast, _check, _check_shapes, _check_targets, _core, _outputs
 from ndloss._record import Record
 
 if TYPE_CHECKING:
@@ -118,15 +119,30 @@ class RowProblem(Record):
             for name, given in _outputs.several(self.function, self.settings.out, names, several).items()
         }
         written = {name: array for name, (array, _) in places.items()}
-        per_row = np.empty(self.input[0].shape, np.float64 if self.twice else np.float32) if "weight" in names else None
         out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
-        buffers = (written.get("input"), written.get("target"), per_row)
-        total = self._raise_if_bad(self.call.gradients(self.reduction, factor, upstream, buffers, out))
-        if per_row is not None:
-            _core.sum_to_shape(np.moveaxis(per_row, self.axis, -1), written["weight"])
+        total = self._raise_if_bad(self._derive(factor * self.call.scale(self.reduction), upstream, out, written))
         value = self.settings.reduced(total, self.reduction, self.dtype) if out is None else _array.unboxed(out)
         ordered = tuple(finished() for _, finished in places.values())
         return value, ordered if several else ordered[0]
+
+    def _derive(self, scale: float, upstream: Array | None, out: Array | None, written: dict[str, Array]) -> _core.Accumulator:
+        """Writes gradients and, if it is wanted, the unreduced loss; what the losses come to."""
+        rows, width = prod(self.rows), max(self.classes, 1)
+        by_weight = [
+            _broadcast.Derivative(written[name], (rows, self.classes), self.twice, self.settings.num_threads)
+            for name in ("weight",)
+            if name in written
+        ]
+        total = _core.Accumulator()
+        block = _core.row_block(self.function, self.classes) * width
+        for chosen, begin, end, in_order in _broadcast.slabs((rows, self.classes), by_weight, block, width):
+            first, last = begin // width, end // width if end < rows * self.classes else rows
+            places = (written.get("input"), written.get("target")) if in_order else (None, None)
+            per_row = chosen[0].place(begin, end) if chosen else None
+            value = None if out is None or not in_order else out.reshape(-1)[first:last]
+            part = self.call.gradients(scale, upstream, (*places, per_row), value, None, total, first, last)
+            total = part if in_order else total
+        return total
 
     def _place(self, name: str, given: object, inputs: list[Array]) -> tuple[Array, Callable[[], Any]]:
         """Where a derivative for one argument goes, and what then makes of it what the caller gets."""
@@ -148,7 +164,7 @@ class RowProblem(Record):
         first, second = (_outputs.several(self.function, given, names, several) for given in _outputs.pair(self.function, out))
         grad, grad_finished = self._place("input", first["input"], self._inputs)
         hess, hess_finished = self._place("input", second["input"], self._inputs)
-        self._raise_if_bad(self.call.gradients(self.reduction, 1.0, None, (grad, None, None), None, hess))
+        self._raise_if_bad(self.call.gradients(self.call.scale(self.reduction), None, (grad, None, None), None, hess))
         result = grad_finished(), hess_finished()
         return tuple((derivative,) for derivative in result) if several else result
 

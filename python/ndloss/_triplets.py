@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _check, _check_shapes, _core, _outputs
+from ndloss import _broadcast, _check, _check_shapes, _core, _outputs
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._moved import MovedProblem, Way, moved_last
 from ndloss._options import Settings
@@ -106,10 +106,12 @@ def _any_of(kept: Array, shape: tuple[int, ...]) -> Array:
 
 def _weighted(weight: Array, part: Array, shape: tuple[int, ...]) -> Array:
     """One weighted part, summed to a shape."""
-    whole = np.empty(np.broadcast_shapes(shape, weight.shape, part.shape), np.float64)
-    _core.weighted_sum((np.broadcast_to(weight, whole.shape),), (np.broadcast_to(part, whole.shape),), whole)
+    whole = np.broadcast_shapes(shape, weight.shape, part.shape)
+    weights, parts = (np.broadcast_to(weight, whole),), (np.broadcast_to(part, whole),)
     result = np.empty(shape, np.float64)
-    _core.sum_to_shape(whole, result)
+    for chosen, begin, end, _ in _broadcast.slabs(whole, [_broadcast.Derivative(result, whole, True, 0)], 1):
+        for one in chosen:
+            _core.weighted_sum(weights, parts, one.place(begin, end), begin)
     return result
 
 

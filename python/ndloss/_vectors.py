@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check, _check_shapes, _core, _outputs
+from ndloss import _array, _broadcast, _check, _check_shapes, _core, _outputs
 from ndloss._elementwise import ElementwiseProblem
 from ndloss._record import Record
 
@@ -111,41 +112,75 @@ class VectorProblem(Record):
             array, _ = _array.as_array(self.function, "grad_output", grad_output)
             whole = _check_shapes.broadcasts_to(self.function, "grad_output", array, self.output_shape, "the output")
             upstream = whole.reshape(self.rows)
-        grads: dict[str, Array] = {}
         finished: dict[str, Callable[[], Any]] = {}
-        buffers: dict[str, Array] = {}
+        direct: dict[str, Array] = {}
+        summed: dict[str, _broadcast.Derivative] = {}
         for name, (array, weak) in self.operands.items():
-            if name in names:
-                dtype = self.settings.gradient_dtype(array, weak, self.dtype)
-                # One gradient is written before the next is computed.
-                apart = (*self._inputs, upstream)
-                grads[name], finished[name] = _outputs.target(self.function, "out", given[name], array.shape, dtype, apart=apart)
-                same = array.shape == self.shape
-                buffers[name] = grads[name] if same else np.empty(self.shape, np.float64 if self.twice else np.float32)
+            if name not in names:
+                continue
+            dtype = self.settings.gradient_dtype(array, weak, self.dtype)
+            # One gradient is written before the next is computed.
+            apart = (*self._inputs, upstream)
+            grad, finished[name] = _outputs.target(self.function, "out", given[name], array.shape, dtype, apart=apart)
+            if array.size == prod(self.shape):
+                direct[name] = self._features_last(grad.reshape(self.shape))
+            else:
+                summed[name], finished[name] = self._summed_to(grad, finished[name])
         out = np.empty(self.output_shape, self.dtype) if reduction == "none" else None
-        views = tuple(self._features_last(buffers[name]) if name in buffers else None for name in self.operands)
-        masked = self._masked()
-        total = self.call.gradients(reduction, factor, upstream, views, out)
-        if masked is not None:
-            # 0 times what a masked row holds may be NaN.
-            for view in views:
-                if view is not None:
-                    np.copyto(view, 0, where=masked[..., None])
-        for name, buffer in buffers.items():
-            if buffer is not grads[name]:
-                _core.sum_to_shape(buffer, grads[name])
+        total = self._derive(factor * self.call.scale(reduction), upstream, out, direct, summed)
         if value is None:
             value = self.settings.reduced(total, reduction, self.dtype) if out is None else _array.unboxed(out)
         ordered = tuple(finished[name]() for name in names)
         return value, ordered if several else ordered[0]
 
+    def _summed_to(self, grad: Array, finish: Callable[[], Any]) -> tuple[_broadcast.Derivative, Callable[[], Any]]:
+        """The gradient of a broadcast operand, whose sums come in the order of the rows."""
+        aligned = grad.reshape((1,) * (len(self.shape) - grad.ndim) + grad.shape)
+        own = aligned if self.axis == -1 else np.moveaxis(aligned, self.axis, -1)
+        sums = own if own.flags.c_contiguous else np.empty(own.shape, own.dtype)
+
+        def finished() -> Any:
+            if sums is not own:
+                own[...] = sums
+            return finish()
+
+        return _broadcast.Derivative(sums, (*self.rows, self.features), self.twice, self.settings.num_threads), finished
+
+    def _derive(
+        self,
+        scale: float,
+        upstream: Array | None,
+        out: Array | None,
+        direct: dict[str, Array],
+        summed: dict[str, _broadcast.Derivative],
+    ) -> _core.Accumulator:
+        """Writes gradients and, if it is wanted, the unreduced loss; what the losses come to."""
+        mask = self.settings.spread("mask", self.output_shape)
+        masked = None if mask is None else np.logical_not(mask).reshape(self.rows)
+        shape, width = (*self.rows, self.features), max(self.features, 1)
+        block = _core.vector_block(self.features) * width
+        total = _core.Accumulator()
+        for chosen, begin, end, in_order in _broadcast.slabs(shape, [*summed.values()], block, width):
+            first, last = begin // width, end // width if end < prod(shape) else prod(self.rows)
+            slabs = {name: one.place(begin, end) for name, one in summed.items() if one in chosen}
+            places = {**direct, **slabs} if in_order else slabs
+            part = self.call.gradients(
+                scale, upstream, tuple([places.get(name) for name in self.operands]),
+                None if out is None or not in_order else out.reshape(-1)[first:last],
+                [name in slabs for name in self.operands], total, first, last,
+            )  # fmt: skip
+            total = part if in_order else total
+            if masked is not None:
+                # 0 times what a masked row holds may be NaN.
+                for slab in slabs.values():
+                    np.copyto(slab.reshape(-1, width), 0, where=masked.reshape(-1)[first:last, None])
+        if masked is not None:
+            for view in direct.values():
+                np.copyto(view, 0, where=masked[..., None])
+        return total
+
     def grad_hess(self, argnums: object, out: object) -> Any:
         _check.no_hessian(self.function)
-
-    def _masked(self) -> Array | None:
-        """Which rows take no part."""
-        mask = self.settings.spread("mask", self.output_shape)
-        return None if mask is None else np.logical_not(mask).reshape(self.rows)
 
     def _wanted(self, argnums: object) -> tuple[tuple[str, ...], bool]:
         reasons = {} if self.label is None else {"target": "torch does not differentiate it either"}

@@ -41,7 +41,7 @@ class ActivationProblem(Record):
                 call.map(out)
                 return out, None
             grad = np.empty(self.input.shape, self.grad_dtype)
-            call.gradients("sum", 1.0, upstream, (grad,), out)
+            call.gradients(1.0, upstream, (grad,), out)
             return out, grad
         shape = self.input.shape or (1,)
         flat = self.input.reshape(shape)

@@ -86,7 +86,10 @@ KERNELS = {
         Kernel("transpose", 2, bits=256),
         Kernel("transpose_back", 2, bits=256),
     ],
-    "weight": [Kernel(name, 2) for name in ("sum_of_factors", "multiply", "product", "distance_from", "total", "choose", "guard")],
+    "weight": [
+        Kernel(name, 2)
+        for name in ("sum_of_factors", "multiply", "product", "distance_from", "total", "choose", "guard", "add_compensated")
+    ],
 }
 
 

@@ -159,7 +159,7 @@ struct RowGradients {
   const ArrayView* upstream = nullptr;  // shape of input without the axis
   Output input;
   Output target;     // probabilities only
-  Output weight;     // probabilities only; of the input's shape, to be summed over the rows
+  Output weight;     // probabilities only: (rows of the range, classes), to be summed over the rows
   Output curvature;  // the second derivative for the input, times the same; only beside its gradient
   Output value;
 };
@@ -241,8 +241,5 @@ enum class RowActivation : std::uint8_t { softmax, log_softmax };
 /// softmax or log-softmax of `input` along `axis`, or, given the upstream gradient, its vector-Jacobian product.
 void activate(RowActivation kind, const ArrayView& input, int axis, const ArrayView* upstream, DType compute, const Output& out,
               int threads, const Interrupt& interrupt);
-
-/// Sums a C-contiguous array of shape `from` over the dimensions in which `to` has 1 (or lacks), in double, in a fixed order.
-void sum_to_shape(const ArrayView& from, const ArrayView& shape_of, const Output& to);
 
 }  // namespace ndloss

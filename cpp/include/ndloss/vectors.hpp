@@ -42,6 +42,7 @@ struct VectorCall {
 struct WritableView {
   void* data = nullptr;
   ArrayView layout;
+  bool dense = false;  // only the rows of the call's range have a place, one after the other
 
   [[nodiscard]] bool wanted() const { return data != nullptr; }
 };
@@ -67,7 +68,9 @@ void map(const VectorCall& call, const Output& value);
 [[nodiscard]] std::int64_t vector_block(std::int64_t features);
 
 /// Σ_k weights[k] parts[k], element by element of arrays of one shape.
-void weighted_sum(std::span<const ArrayView> weights, std::span<const ArrayView> parts, const Output& to);
+/// Of elements [begin, begin + to.size).
+void weighted_sum(std::span<const ArrayView> weights, std::span<const ArrayView> parts, const Output& to,
+                  std::int64_t begin = 0);
 
 /// ||x - y + eps||_p of two vectors.
 struct PairwiseDistance {
