@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memory import peak_of
+from memory import excess_of, peak_of
 from strategies import HAS_ML_DTYPES
 
 SPARE_MIB = 8
@@ -58,6 +58,26 @@ WRITTEN = {
 def test_a_result_of_any_dtype_is_written_in_place(what: str, dtype: str) -> None:
     places = f"out, beside = np.ones(half.shape, {dtype}), np.ones(half.shape, {dtype})"
     assert peak_of(f"{PREPARATION}\n{places}\ndef call():\n    {WRITTEN[what]}\n") < SPARE_MIB
+
+
+SPEECH = """
+import numpy as np
+import ndloss as nl, ndloss.functional as F
+
+frames, batch, classes = 300, 200, 150
+array = np.full((frames, batch, classes), -3, np.float32)
+swapped, half = array.astype(">f4"), array.astype(np.float16)
+transposed = np.full((classes, batch, frames), -3, np.float32).T
+shifted = np.frombuffer(b"\\0" + array.tobytes(), np.uint8)[1:].view(np.float32).reshape(array.shape)
+labels = np.ones((batch, 20), np.int64)
+lengths = [frames] * batch, [20] * batch
+"""
+
+
+@pytest.mark.parametrize("x", ["array", "swapped", "half", "transposed", "shifted"])
+@pytest.mark.parametrize("function", ["F.ctc_loss", "nl.value_and_grad(F.ctc_loss)"])
+def test_log_probs_of_any_layout_are_not_copied(function: str, x: str) -> None:
+    assert excess_of(f"{SPEECH}\ndef call():\n    return {function}({x}, labels, *lengths)\n") < SPARE_MIB
 
 
 def test_the_measure_sees_a_temporary() -> None:

@@ -1,6 +1,7 @@
 // Sequence losses over a batch: checks, scratch, one sample for each task.
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
@@ -107,13 +108,15 @@ class LabelReader {
   void (*copy_)(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, std::int64_t* to, std::ptrdiff_t to_stride);
 };
 
-/// The memory of one thread: numbers of the recursion, labels, places.
+/// The memory of one thread: numbers of the recursion, labels, places, and a sample's frames where they cannot stay where they
+/// are.
 struct Room {
   std::int64_t numbers;
   std::int64_t labels;
   std::int64_t places;
+  std::int64_t frames;
 
-  Room(const Lengths& lengths, std::int64_t classes, bool gradient) {
+  Room(const Lengths& lengths, std::int64_t classes, bool gradient, bool copied) {
     const std::int64_t width = ctc_width(checked(1, lengths.most_labels, 0));
     if (lengths.most_labels > (std::int64_t{1} << 48) || lengths.most_frames > (std::int64_t{1} << 48)) {
       throw std::bad_alloc();
@@ -121,18 +124,56 @@ struct Room {
     numbers = checked(ctc_rows(lengths.most_frames, gradient), ctc_row(width), ctc_numbers(0, width));
     labels = width;
     places = gradient ? ctc_places(width, classes) : 0;
+    frames = copied ? checked(lengths.most_frames, classes, 0) : 0;
   }
 
   [[nodiscard]] std::size_t bytes(int threads) const {
-    const std::int64_t each = checked(8, checked(1, numbers, checked(1, labels, places)), 64);
+    const std::int64_t each = checked(8, checked(1, numbers, checked(1, labels, checked(1, places, frames))), 64);
     static_cast<void>(checked(each, threads, 64));
     return static_cast<std::size_t>(each);
   }
 };
 
+/// Whether the kernels can read log-probabilities where they are: classes side by side, aligned, in this machine's order.
 template <class T>
-void clear_row(const Output& grad, std::int64_t at, std::int64_t count) {
-  std::fill_n(static_cast<T*>(grad.data) + at, count, T(0));
+bool reads_in_place(const ArrayView& x) {
+  constexpr auto item = static_cast<std::int64_t>(sizeof(T));
+  const auto places = std::bit_cast<std::uintptr_t>(x.data) | static_cast<std::uintptr_t>(x.strides[0]) |
+                      static_cast<std::uintptr_t>(x.strides[1]);
+  return x.dtype == dtype_of<T>() && !x.swapped && (x.strides[2] == item || x.shape[2] == 1) && places % sizeof(T) == 0;
+}
+
+/// Copies a sample's frames to rows of classes, one after the other.
+template <class T>
+void copy_frames(const ArrayView& x, std::int64_t sample, std::int64_t frames, T* to) {
+  const std::int64_t classes = x.shape[2];
+  const bool swapped = x.swapped && item_size(x.dtype) > 1;
+  const auto copy = active_pack<T>().pack[static_cast<int>(x.dtype)][swapped ? 1 : 0];
+  const char* from = static_cast<const char*>(x.data) + sample * x.strides[1];
+  if (std::abs(x.strides[2]) > std::abs(x.strides[0])) {
+    for (std::int64_t c = 0; c < classes; ++c) {
+      copy(from + c * x.strides[2], x.strides[0], frames, to + c, classes);
+    }
+    return;
+  }
+  for (std::int64_t t = 0; t < frames; ++t) {
+    copy(from + t * x.strides[0], x.strides[2], classes, to + t * classes, 1);
+  }
+}
+
+/// Puts a sample's rows where its gradient belongs, and 0 behind its last frame.
+template <class T>
+void store_frames(const Output& grad, const ArrayView& x, std::int64_t sample, std::int64_t frames, const T* rows) {
+  const std::int64_t classes = x.shape[2];
+  const std::int64_t bytes = classes * item_size(grad.dtype);
+  char* to = static_cast<char*>(grad.data) + sample * bytes;
+  for (std::int64_t t = 0; t < x.shape[0]; ++t, to += x.shape[1] * bytes) {
+    if (t >= frames) {
+      std::memset(to, 0, static_cast<std::size_t>(bytes));
+    } else if (rows != nullptr) {
+      active_pack<T>().unpack[static_cast<int>(grad.dtype)](rows + t * classes, classes, to);
+    }
+  }
 }
 
 template <class T>
@@ -143,7 +184,9 @@ Accumulator run_as(const SequenceCall& call, const Output& value, const Sequence
   const std::int64_t classes = x.shape[2];
   const Lengths lengths(call);
   const LabelReader labels(call, lengths);
-  const Room room(lengths, classes, wanted != nullptr);
+  const bool reads = reads_in_place<T>(x);
+  const bool writes = wanted == nullptr || wanted->log_probs.dtype == dtype_of<T>();
+  const Room room(lengths, classes, wanted != nullptr, !reads || !writes);
   const double states = static_cast<double>(2 * lengths.most_labels + 1) * state_cost * (wanted != nullptr ? 3.0 : 1.0);
   const double row = wanted != nullptr ? static_cast<double>(classes) * class_cost : 0.0;
   const double sample_cost =
@@ -167,22 +210,27 @@ Accumulator run_as(const SequenceCall& call, const Output& value, const Sequence
         sample.log_probs = static_cast<const char*>(x.data) + n * x.strides[1];
         sample.frame_stride = x.strides[0];
         sample.frames = lengths.input[at];
+        auto* copied = reinterpret_cast<T*>(sample.places + room.places);
         sample.classes = classes;
         sample.blank = call.loss.blank;
         const BadValue bad = labels.read(n, label);
         if (bad.found()) {
           return bad;
         }
+        if (!reads) {
+          copy_frames(x, n, sample.frames, copied);
+          sample.log_probs = reinterpret_cast<const char*>(copied);
+          sample.frame_stride = classes * static_cast<std::int64_t>(sizeof(T));
+        }
         const double divisor = call.by_length ? static_cast<double>(std::max<std::int64_t>(sample.labels, 1)) : 1.0;
         double loss = 0;
         if (wanted != nullptr) {
           const double upstream = wanted->upstream.empty() ? 1.0 : wanted->upstream[at];
-          T* grad = static_cast<T*>(wanted->log_probs.data) + n * classes;
-          loss =
-              kernels.ctc_gradient(sample, wanted->scale * upstream / divisor, call.loss.zero_infinity, grad, batch * classes);
-          for (std::int64_t t = sample.frames; t < frames; ++t) {
-            clear_row<T>(wanted->log_probs, (t * batch + n) * classes, classes);
-          }
+          // A row of the gradient may take the place of its frame, which is not read again.
+          T* grad = writes ? static_cast<T*>(wanted->log_probs.data) + n * classes : copied;
+          loss = kernels.ctc_gradient(sample, wanted->scale * upstream / divisor, call.loss.zero_infinity, grad,
+                                      writes ? batch * classes : classes);
+          store_frames<T>(wanted->log_probs, x, n, sample.frames, writes ? nullptr : copied);
         } else {
           loss = kernels.ctc_value(sample);
         }
@@ -206,23 +254,15 @@ Accumulator run(const SequenceCall& call, const Output& value, const SequenceGra
   require(call.threads >= 0, "threads must be at least 0, got " + std::to_string(call.threads));
   require(call.loss.blank >= 0 && call.loss.blank < x.shape[2],
           "blank is " + text(call.loss.blank) + ", outside [0, " + text(x.shape[2]) + ")");
-  require((x.dtype == DType::float32 || x.dtype == DType::float64) && !x.swapped, "log_probs must be float32 or float64");
-  const std::int64_t item = item_size(x.dtype);
-  require(x.strides[2] == item || x.shape[2] == 1, "log_probs must have its classes side by side");
-  require((std::bit_cast<std::uintptr_t>(x.data) | static_cast<std::uintptr_t>(x.strides[0]) |
-           static_cast<std::uintptr_t>(x.strides[1])) %
-                  static_cast<std::uintptr_t>(item) ==
-              0,
-          "log_probs must be aligned");
-  require(!value.wanted() || (value.size == x.shape[1] && value.dtype == x.dtype),
+  require(call.compute == DType::float32 || call.compute == DType::float64, "log_probs must be float32 or float64");
+  require(!value.wanted() || (value.size == x.shape[1] && value.dtype == call.compute),
           "out must have one number of log_probs' type for each of " + text(x.shape[1]) + " samples");
   if (wanted != nullptr) {
-    require(wanted->log_probs.size == x.size() && wanted->log_probs.dtype == x.dtype,
-            "grad must have the type and the " + text(x.size()) + " elements of log_probs");
+    require(wanted->log_probs.size == x.size(), "grad must have the " + text(x.size()) + " elements of log_probs");
     require(wanted->upstream.empty() || static_cast<std::int64_t>(wanted->upstream.size()) == x.shape[1],
             "upstream must have one number for each of " + text(x.shape[1]) + " samples");
   }
-  return x.dtype == DType::float64 ? run_as<double>(call, value, wanted) : run_as<float>(call, value, wanted);
+  return call.compute == DType::float64 ? run_as<double>(call, value, wanted) : run_as<float>(call, value, wanted);
 }
 
 void throw_if_bad_label(const Accumulator& total, const SequenceCall& call) {

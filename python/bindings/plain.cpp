@@ -386,6 +386,7 @@ PyObject* ctc(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
   set_view(views[1], labels);
   call.loss.zero_infinity = args[6] == Py_True;
   call.log_probs = &views[0];
+  call.compute = views[0].dtype;
   call.target = {views[1], input_lengths, target_lengths};
   call.by_length = reduction == Reduction::mean;
   const PlainOperands operands{arrays, 1, 1, x.array->dimensions + 1};

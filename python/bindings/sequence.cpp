@@ -13,11 +13,12 @@ namespace {
 class BoundSequences {
  public:
   BoundSequences(const py::array& log_probs, const py::array& targets, std::vector<std::int64_t> input_lengths,
-                 std::vector<std::int64_t> target_lengths, std::int64_t blank, bool zero_infinity, int threads)
+                 std::vector<std::int64_t> target_lengths, std::int64_t blank, bool zero_infinity, bool twice, int threads)
       : input_lengths_(std::move(input_lengths)), target_lengths_(std::move(target_lengths)) {
     call_.loss = {.blank = blank, .zero_infinity = zero_infinity};
     call_.log_probs = views_.add(log_probs);
     call_.target = {*views_.add(targets), input_lengths_, target_lengths_};
+    call_.compute = twice ? DType::float64 : DType::float32;
     call_.threads = threads;
     call_.interrupt = signals();
   }
@@ -62,9 +63,9 @@ class BoundSequences {
 void bind_sequence(py::module_& m) {
   py::class_<BoundSequences>(m, "SequenceCall")
       .def(py::init<const py::array&, const py::array&, std::vector<std::int64_t>, std::vector<std::int64_t>, std::int64_t,
-                    bool, int>(),
+                    bool, bool, int>(),
            py::arg("log_probs"), py::arg("targets"), py::arg("input_lengths"), py::arg("target_lengths"), py::arg("blank"),
-           py::arg("zero_infinity"), py::arg("threads"))
+           py::arg("zero_infinity"), py::arg("twice"), py::arg("threads"))
       .def("accumulate", &BoundSequences::accumulate, py::arg("initial"), py::arg("by_length"))
       .def("map", &BoundSequences::map, py::arg("out"))
       .def("gradients", &BoundSequences::gradients, py::arg("by_length"), py::arg("factor"), py::arg("upstream"),

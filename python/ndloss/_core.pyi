@@ -142,6 +142,7 @@ class SequenceCall:
         target_lengths: Sequence[int],
         blank: int,
         zero_infinity: bool,
+        twice: bool,
         threads: int,
     ) -> None: ...
     def accumulate(self, initial: Accumulator, by_length: bool) -> Accumulator: ...

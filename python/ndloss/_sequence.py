@@ -49,12 +49,13 @@ class SequenceProblem(Record):
         self.by_length = self.reduction == "mean"
         x = array if array.ndim == 3 else array[:, None]
         self.call = _core.SequenceCall(
-            _in_place(x, self.compute),
+            x,
             self.targets,
             self.input_lengths,
             self.target_lengths,
             self.blank,
             self.zero_infinity,
+            twice,
             self.settings.num_threads,
         )
 
@@ -109,26 +110,20 @@ class SequenceProblem(Record):
             upstream = _array.rounded(spread, _array.FLOAT64).ravel().tolist()
         if by_length:
             factor /= len(self.input_lengths)
-        grad = self._gradient_array(given)
+        dtype = self.settings.gradient_dtype(*self.log_probs, self.dtype)
+        x, _ = self.log_probs
+        grad, finished = _outputs.target(self.function, "out", given, x.shape, dtype, apart=(x, self.targets))
         out = np.empty(len(self.input_lengths), self.compute) if none else None
         total = self._raise_if_bad(self.call.gradients(by_length, factor, upstream, grad, out))
         if value is None and out is not None:
             value = self._finished(out.reshape(self.output_shape), self.dtype, None)
         elif value is None:
             value = self.settings.reduced(total, self.reduction, self.dtype)
-        if grad is not given:
-            grad = self._finished(grad, self.settings.gradient_dtype(*self.log_probs, self.dtype), given)
-        return value, (grad,) if several else grad
+        result = finished()
+        return value, (result,) if several else result
 
     def grad_hess(self, argnums: object, out: object) -> Any:
         _check.no_hessian(self.function)
-
-    def _gradient_array(self, given: object) -> Array:
-        """The array that the core writes: the caller's own where it can."""
-        x, _ = self.log_probs
-        dtype = self.settings.gradient_dtype(*self.log_probs, self.dtype)
-        out, _ = _outputs.target(self.function, "out", given, x.shape, dtype, apart=(x, self.targets))
-        return out if out.dtype == self.compute else np.empty(x.shape, self.compute)
 
     def _finished(self, array: Array, dtype: np.dtype[Any], given: object) -> Any:
         """A result, rounded; in the array that the caller gives for it, if there is one."""
@@ -182,11 +177,3 @@ REASONS = {
     "input_lengths": "lengths have none",
     "target_lengths": "lengths have none",
 }
-
-
-def _in_place(x: Array, dtype: np.dtype[Any]) -> Array:
-    """The array itself where the core reads it in place, else a copy: classes side by side, native and aligned."""
-    plain = x.dtype == dtype and x.dtype.isnative and x.flags.aligned
-    if plain and (x.strides[2] == dtype.itemsize or x.shape[2] == 1):
-        return x
-    return _array.rounded(x, dtype, order="C")

@@ -29,10 +29,11 @@ struct Transcripts {
 /// A call without the types of its arrays.
 struct SequenceCall {
   CTCLoss loss;
-  const ArrayView* log_probs = nullptr;  // (frames, batch, classes): native float or double, classes side by side and aligned
+  const ArrayView* log_probs = nullptr;  // (frames, batch, classes), of any numbers and strides
   Transcripts target;
-  bool by_length = false;  // every loss is divided by its number of labels, or 1: what the mean is a mean of
-  Accumulator initial;     // what the samples are added to, one by one
+  DType compute = DType::float32;  // float32 or float64: the type of unreduced losses
+  bool by_length = false;          // every loss is divided by its number of labels, or 1: what the mean is a mean of
+  Accumulator initial;             // what the samples are added to, one by one
   int threads = 0;
   Interrupt interrupt;
 };
@@ -41,7 +42,7 @@ struct SequenceCall {
 struct SequenceGradients {
   double scale = 1;
   std::span<const double> upstream;  // one for each sample, or none
-  Output log_probs;                  // (frames, batch, classes), of the type of log_probs
+  Output log_probs;                  // (frames, batch, classes), of any floating type
 };
 
 /// Σ of the loss; `value`, if wanted, gets each sample's, and `wanted`, if not null, the gradients. Sizes and lengths are
@@ -62,6 +63,7 @@ struct SequenceCallStorage {
       : log_probs_view(log_probs.data, {log_probs.frames, log_probs.batch, log_probs.classes}) {
     call.loss = loss;
     call.log_probs = &log_probs_view;
+    call.compute = dtype_of<T>();
     call.target = target;
     call.by_length = options.reduction == Reduction::mean;
     call.threads = options.threads;
