@@ -156,7 +156,7 @@ void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classe
   }
 }
 
-void RowCallStorage::complete(const char* name, int threads, const Interrupt& interrupt) {
+void RowCallStorage::complete(const char* name, int threads, const Interrupt& interrupt, const ArrayView* sample_weight) {
   call.input = &input_view;
   call.axis = 1;
   call.threads = threads;
@@ -174,6 +174,11 @@ void RowCallStorage::complete(const char* name, int threads, const Interrupt& in
   }
   require(call.p == 1 || call.p == 2, name, "p must be 1 or 2, got " + std::to_string(call.p));
   require(is_likelihood(call.kind) || input_view.shape[2] == 1, name, "inner must be 1");
+  if (sample_weight != nullptr) {
+    weight_view = *sample_weight;
+    require(shape_as_rows(weight_view), name, "sample_weight must have one number for each row");
+    call.sample_weight = &weight_view;
+  }
   if (call.kind == RowKind::multilabel_margin) {
     require(is_integer(target_view.dtype), name, "target must hold class indices");
     shape_as_input(name, "class indices");
@@ -183,23 +188,27 @@ void RowCallStorage::complete(const char* name, int threads, const Interrupt& in
   if (is_integer(target_view.dtype)) {
     require(target_view.size() == rows, name,
             "target has " + std::to_string(target_view.size()) + " class indices, expected " + std::to_string(rows));
-    // Flat labels stand in the order of the rows: (rows, inner).
-    if (target_view.ndim == 1) {
-      const std::int64_t stride = target_view.strides[0];
-      target_view.ndim = 2;
-      target_view.shape[0] = input_view.shape[0];
-      target_view.shape[1] = input_view.shape[2];
-      target_view.strides[0] = stride * input_view.shape[2];
-      target_view.strides[1] = stride;
-    }
-    require(target_view.ndim == 2 && target_view.shape[0] == input_view.shape[0] && target_view.shape[1] == input_view.shape[2],
-            name, "target must have one class index for each row");
+    require(shape_as_rows(target_view), name, "target must have one class index for each row");
     call.labels = &target_view;
     return;
   }
   require(call.kind == RowKind::cross_entropy, name, "target must hold class indices");
   shape_as_input(name, "probabilities");
   call.probabilities = &target_view;
+}
+
+bool RowCallStorage::shape_as_rows(ArrayView& view) const {
+  const std::int64_t rows = input_view.shape[0];
+  const std::int64_t inner = input_view.shape[2];
+  if (view.ndim == 1 && view.shape[0] == rows * inner) {
+    const std::int64_t stride = view.strides[0];
+    view.ndim = 2;
+    view.shape[0] = rows;
+    view.shape[1] = inner;
+    view.strides[0] = stride * inner;
+    view.strides[1] = stride;
+  }
+  return view.ndim == 2 && view.shape[0] == rows && view.shape[1] == inner;
 }
 
 void RowCallStorage::shape_as_input(const char* name, const char* what) {

@@ -1,6 +1,7 @@
 // The C++ face of the library: what it refuses, and what must not change a result.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -247,4 +248,44 @@ TEST_CASE("nothing has a mean of NaN and a sum of 0") {
   const std::vector<float> none;
   CHECK(std::isnan(ndloss::evaluate(MSELoss{}, {none, none})));
   CHECK(ndloss::evaluate(MSELoss{}, {none, none}, {.reduction = Reduction::sum}) == 0);
+}
+
+TEST_CASE("rows count as often as their sample weights say") {
+  const std::vector<float> logits = {0.5F, -1.0F, 2.0F, 0.0F, 1.5F, -0.5F, -2.0F, 0.25F, 1.0F};
+  const std::vector<std::int64_t> labels = {2, 0, 1};
+  const std::vector<float> weights = {2.0F, 0.0F, 1.0F};
+  // The rows as often as they count.
+  const std::vector<float> repeated = {0.5F, -1.0F, 2.0F, 0.5F, -1.0F, 2.0F, -2.0F, 0.25F, 1.0F};
+  const std::vector<std::int64_t> repeated_labels = {2, 2, 1};
+  const RowsView<const float> rows{logits.data(), 3, 3};
+  const RowsView<const float> copies{repeated.data(), 3, 3};
+  const ArrayView weight(weights);
+  const CrossEntropyLoss loss;
+  for (const Reduction reduction : {Reduction::mean, Reduction::sum}) {
+    const ndloss::Options options{.reduction = reduction, .sample_weight = &weight};
+    const ndloss::Options plain{.reduction = reduction};
+    const double expected = ndloss::evaluate(loss, copies, repeated_labels, plain);
+    CHECK(ndloss::evaluate(loss, rows, labels, options) == doctest::Approx(expected).epsilon(1e-6));
+    std::vector<float> gradient(9);
+    std::vector<float> of_copies(9);
+    CHECK(ndloss::value_and_gradient(loss, rows, labels, std::span{gradient}, options) ==
+          doctest::Approx(expected).epsilon(1e-6));
+    static_cast<void>(ndloss::value_and_gradient(loss, copies, repeated_labels, std::span{of_copies}, plain));
+    for (std::size_t c = 0; c < 3; ++c) {
+      CHECK(gradient[c] == doctest::Approx(of_copies[c] + of_copies[3 + c]).epsilon(1e-6));
+      CHECK(gradient[3 + c] == 0.0F);
+      CHECK(gradient[6 + c] == doctest::Approx(of_copies[6 + c]).epsilon(1e-6));
+    }
+    std::vector<float> memory(6);
+    const auto fill = [&](const ndloss::LogitsChunk<float>& chunk) {
+      std::copy_n(logits.begin() + chunk.begin * 3, chunk.rows * 3, chunk.data);
+    };
+    const ndloss::ChunkedLogits<float> chunked{3, 3, std::span{memory}};
+    CHECK(ndloss::evaluate(loss, chunked, labels, fill, options) == doctest::Approx(expected).epsilon(1e-6));
+  }
+  std::vector<float> losses(3);
+  ndloss::evaluate(loss, rows, labels, std::span{losses}, {.sample_weight = &weight});
+  CHECK(losses[1] == 0.0F);
+  const ArrayView wrong(std::span<const float>(weights).first(2));
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(loss, rows, labels, {.sample_weight = &wrong})), std::invalid_argument);
 }

@@ -177,58 +177,62 @@ struct RowGradients {
 
 void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classes, int lowest_label = 0);
 
-/// A row call from contiguous arrays, with the views it needs.
+/// A row call from contiguous arrays, with the views it needs. `sample_weight`, of one number per row, may be null.
 struct RowCallStorage {
   RowCall call;
   ArrayView input_view;
   ArrayView target_view;
+  ArrayView weight_view;
 
   template <class T>
   RowCallStorage(const CrossEntropyLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
-                 const Interrupt& interrupt)
+                 const Interrupt& interrupt, const ArrayView* sample_weight = nullptr)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::cross_entropy;
     call.weight = loss.weight;
     call.ignore_index = loss.ignore_index;
     call.label_smoothing = loss.label_smoothing;
-    complete(CrossEntropyLoss::name, threads, interrupt);
+    complete(CrossEntropyLoss::name, threads, interrupt, sample_weight);
   }
 
   template <class T>
   RowCallStorage(const NLLLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
-                 const Interrupt& interrupt)
+                 const Interrupt& interrupt, const ArrayView* sample_weight = nullptr)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::nll;
     call.weight = loss.weight;
     call.ignore_index = loss.ignore_index;
-    complete(NLLLoss::name, threads, interrupt);
+    complete(NLLLoss::name, threads, interrupt, sample_weight);
   }
 
   template <class T>
   RowCallStorage(const MultiMarginLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
-                 const Interrupt& interrupt)
+                 const Interrupt& interrupt, const ArrayView* sample_weight = nullptr)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::multi_margin;
     call.weight = loss.weight;
     call.p = loss.p;
     call.margin = loss.margin;
-    complete(MultiMarginLoss::name, threads, interrupt);
+    complete(MultiMarginLoss::name, threads, interrupt, sample_weight);
   }
 
   template <class T>
   RowCallStorage(const MultiLabelMarginLoss& /*loss*/, const RowsView<T>& input, const ArrayView& target, int threads,
-                 const Interrupt& interrupt)
+                 const Interrupt& interrupt, const ArrayView* sample_weight = nullptr)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::multilabel_margin;
     call.margin = MultiLabelMarginLoss::margin;
-    complete(MultiLabelMarginLoss::name, threads, interrupt);
+    complete(MultiLabelMarginLoss::name, threads, interrupt, sample_weight);
   }
 
   RowCallStorage(const RowCallStorage&) = delete;
   RowCallStorage& operator=(const RowCallStorage&) = delete;
 
  private:
-  void complete(const char* name, int threads, const Interrupt& interrupt);
+  void complete(const char* name, int threads, const Interrupt& interrupt, const ArrayView* sample_weight);
+
+  /// Gives numbers of the rows, flat or in their shape, the order of the rows: (rows, inner). False if they have another shape.
+  [[nodiscard]] bool shape_as_rows(ArrayView& view) const;
 
   /// Gives a flat, contiguous target the shape of the input.
   void shape_as_input(const char* name, const char* what);

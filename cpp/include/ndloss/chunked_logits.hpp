@@ -74,8 +74,14 @@ Accumulator for_chunks(const RowCallStorage& whole, const ChunkedLogits<T>& logi
     ArrayView target = whole.target_view;
     target.data = static_cast<const char*>(target.data) + begin * target.strides[0];
     target.shape[0] = rows;
+    ArrayView weight = whole.weight_view;
     RowCall call = whole.call;
     call.input = &input;
+    if (call.sample_weight != nullptr) {
+      weight.data = static_cast<const char*>(weight.data) + begin * weight.strides[0];
+      weight.shape[0] = rows;
+      call.sample_weight = &weight;
+    }
     (call.labels != nullptr ? call.labels : call.probabilities) = &target;
     call.initial = total;
     call.interrupt.check();
@@ -94,7 +100,7 @@ template <class T, FillsLogits<T> Fill>
 [[nodiscard]] Accumulator accumulate(const CrossEntropyLoss& loss, const ChunkedLogits<T>& logits, const ArrayView& target,
                                      Fill&& fill, const Options& options = {}) {
   const RowsView<const T> view{logits.memory.data(), logits.rows, logits.classes, 1};
-  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt);
+  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt, options.sample_weight);
   return detail::for_chunks(whole, logits, fill,
                             [](const RowCall& call, const LogitsChunk<T>& /*chunk*/) { return accumulate(call); });
 }
@@ -110,7 +116,7 @@ template <class T, FillsLogits<T> Fill, class U, std::size_t N>
 void evaluate(const CrossEntropyLoss& loss, const ChunkedLogits<T>& logits, const ArrayView& target, Fill&& fill,
               std::span<U, N> out, const Options& options = {}) {
   const RowsView<const T> view{logits.memory.data(), logits.rows, logits.classes, 1};
-  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt);
+  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt, options.sample_weight);
   if (static_cast<std::int64_t>(out.size()) != logits.rows) {
     throw std::invalid_argument(std::string(CrossEntropyLoss::name) + ": out has " + std::to_string(out.size()) +
                                 " elements, expected " + std::to_string(logits.rows));
@@ -126,7 +132,7 @@ template <class T, FillsLogits<T> Fill, TakesSlopes<T> Take>
 double value_and_gradient(const CrossEntropyLoss& loss, const ChunkedLogits<T>& logits, const ArrayView& target, Fill&& fill,
                           Take&& take, const Options& options = {}) {
   const RowsView<const T> view{logits.memory.data(), logits.rows, logits.classes, 1};
-  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt);
+  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt, options.sample_weight);
   RowGradients wanted;
   wanted.scale = gradient_scale(whole.call, options.reduction);
   const Accumulator total = detail::for_chunks(whole, logits, fill, [&](const RowCall& call, const LogitsChunk<T>& chunk) {

@@ -21,6 +21,7 @@ struct Options {
   const ArrayView* weight = nullptr;  // one per element, multiplies the loss of an elementwise loss
   int threads = 0;                    // 0: get_num_threads()
   Interrupt interrupt = {};
+  const ArrayView* sample_weight = nullptr;  // one per row of classes, multiplies its loss and its part of a mean's divisor
 };
 
 // ---- elementwise losses, shipped or a program's own ----
@@ -83,7 +84,7 @@ inline constexpr int lowest_label = [] {
 template <RowLoss L, class T>
 [[nodiscard]] Accumulator accumulate(const L& loss, const RowsView<T>& input, const ArrayView& target,
                                      const Options& options = {}) {
-  const RowCallStorage call(loss, input, target, options.threads, options.interrupt);
+  const RowCallStorage call(loss, input, target, options.threads, options.interrupt, options.sample_weight);
   const Accumulator total = accumulate(call.call);
   throw_if_bad_row(total.bad, L::name, input.classes, lowest_label<L>);
   return total;
@@ -98,7 +99,7 @@ template <RowLoss L, class T>
 template <RowLoss L, class T, class U, std::size_t N>
 void evaluate(const L& loss, const RowsView<T>& input, const ArrayView& target, std::span<U, N> out,
               const Options& options = {}) {
-  const RowCallStorage call(loss, input, target, options.threads, options.interrupt);
+  const RowCallStorage call(loss, input, target, options.threads, options.interrupt, options.sample_weight);
   throw_if_bad_row(map(call.call, Output(out)).bad, L::name, input.classes, lowest_label<L>);
 }
 
@@ -106,7 +107,7 @@ void evaluate(const L& loss, const RowsView<T>& input, const ArrayView& target, 
 template <RowLoss L, class T, class U, std::size_t N>
 double value_and_gradient(const L& loss, const RowsView<T>& input, const ArrayView& target, std::span<U, N> grad,
                           const Options& options = {}) {
-  const RowCallStorage call(loss, input, target, options.threads, options.interrupt);
+  const RowCallStorage call(loss, input, target, options.threads, options.interrupt, options.sample_weight);
   const Accumulator total = gradients(call.call, checked_gradients(call.call, Output(grad), options.reduction));
   throw_if_bad_row(total.bad, L::name, input.classes, lowest_label<L>);
   return total.compute(options.reduction);
