@@ -1,5 +1,5 @@
-// Plain calls: exact arrays of matching shape and dtype, options that need no conversion. One entry per loss, parsed once; None
-// declines, and the Python path then checks, converts or raises. The last argument of each is the dictionary of the options.
+// Plain calls: exact arrays of matching shapes, options that need no conversion. One entry per loss, parsed once; None
+// declines, and the Python path then checks, converts or raises. The dictionary of the options comes after the arguments.
 #include <algorithm>
 #include <array>
 #include <numeric>
@@ -13,35 +13,83 @@
 namespace ndloss::binding {
 namespace {
 
-/// An option with one number for each loss element: the view of it, spread over the rows where an element is a row. False
-/// declines.
+/// An option with numbers that broadcast to the loss elements: the view of it, spread over the rows where an element is a row.
+/// False declines.
 bool spread(const PlainArray& option, const PlainOperands& operands, bool by_row, std::int64_t classes, ArrayView& storage,
             const ArrayView*& view) {
   if (option.array == nullptr) {
     return true;
   }
-  const PlainArray& first = operands.first();
-  if (option.ndim() != operands.output_ndim ||
-      !std::equal(option.array->dimensions, option.array->dimensions + option.ndim(), first.array->dimensions)) {
+  if (!spread_view(storage, option, operands.output_ndim, operands.output_shape)) {
     return false;
   }
-  set_view(storage, option, 1, option.size(), 1);
   if (by_row) {
-    storage.ndim = 2;
-    storage.shape[1] = classes;
-    storage.strides[1] = 0;
+    const auto last = static_cast<std::size_t>(storage.ndim++);
+    storage.shape[last] = classes;
+    storage.strides[last] = 0;
   }
   view = &storage;
   return true;
 }
 
-/// name(operand, ..., reduction, parameter, ..., options)
-template <std::size_t I>
-PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
-  constexpr RegisteredLoss loss = registered[I];
+/// An elementwise call on its way: its arrays and their views.
+struct PlainElementwise {
+  ElementwiseCall call{};
   PlainOptions options;
+  PlainArray arrays[max_operands];
+  ArrayView views[max_operands];
+  ArrayView weight;
+  ArrayView sample_weight;
+  ArrayView mask;
+
+  /// Arrays of one shape; class weights among them broadcast to it. False declines.
+  [[nodiscard]] bool read_operands(const RegisteredLoss& loss, PyObject* const* args) {
+    const PlainArray& first = arrays[0];
+    for (int k = 0; k < loss.operands; ++k) {
+      if (!plain_array(args[k], arrays[k])) {
+        return false;
+      }
+      if (k < loss.operands - loss.class_weights) {
+        if (!arrays[k].has_shape(first.ndim(), first.shape())) {
+          return false;
+        }
+        set_view(views[k], arrays[k]);
+      } else if (!spread_view(views[k], arrays[k], first.ndim(), first.shape())) {
+        return false;
+      }
+      call.operands[k] = &views[k];
+    }
+    return true;
+  }
+
+  /// What some losses take behind the options: a weight for each element and, if they are of labels, one that is to be ignored.
+  /// The weight of these broadcasts. False declines.
+  [[nodiscard]] bool read_rest(PyObject* const* args, Py_ssize_t count) {
+    const PlainArray& first = arrays[0];
+    if (count > 0 && args[0] != Py_None) {
+      if (options.out != nullptr || !plain_array(args[0], options.weight) ||
+          (count == 1 && !options.weight.has_shape(first.ndim(), first.shape())) ||
+          !spread_view(weight, options.weight, first.ndim(), first.shape())) {
+        return false;
+      }
+      call.weight = &weight;
+    }
+    if (count > 1 && args[1] != Py_None) {
+      call.ignores = read_number(args[1], call.ignore_value) && call.ignore_value == call.ignore_value;
+      return call.ignores;
+    }
+    return true;
+  }
+};
+
+/// name(operand, ..., reduction, parameter, ..., options[, weight[, ignore_index]])
+PyObject* answer_elementwise(const RegisteredLoss& loss, PyObject* const* args, Py_ssize_t nargs) {
+  PlainElementwise plain;
+  ElementwiseCall& call = plain.call;
+  PlainOptions& options = plain.options;
   Reduction reduction{};
-  if (nargs != loss.operands + 2 + loss.parameters || !read_options(args[nargs - 1], options)) {
+  const Py_ssize_t at_options = loss.operands + 1 + loss.parameters;
+  if (nargs <= at_options || nargs > at_options + 3 || !read_options(args[at_options], options)) {
     return decline();
   }
   const bool by_batch = loss.batch_mean && is_batch_mean(args[loss.operands]);
@@ -50,59 +98,84 @@ PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t narg
   } else if (!read_reduction(args[loss.operands], reduction)) {
     return decline();
   }
-  PlainArray arrays[max_operands];
-  for (int k = 0; k < loss.operands; ++k) {
-    if (!plain_array(args[k], arrays[k]) || arrays[k].dtype != arrays[0].dtype || !arrays[k].is_float() ||
-        !same_shape(arrays[k], arrays[0])) {
-      return decline();
-    }
+  if (!plain.read_operands(loss, args) || !plain.read_rest(args + at_options + 1, nargs - at_options - 1)) {
+    return decline();
   }
   double values[8] = {};
   for (int p = 0; p < loss.parameters; ++p) {
     PyObject* value = args[loss.operands + 1 + p];
-    if (PyFloat_CheckExact(value)) {
-      values[p] = PyFloat_AS_DOUBLE(value);
-    } else {
+    if (!PyFloat_CheckExact(value)) {
       return decline();
     }
+    values[p] = PyFloat_AS_DOUBLE(value);
   }
   AnyLoss any;
   loss.make(any, values);
-  const bool by_row = any.erased.row_mean;
-  const std::int64_t size = arrays[0].size();
-  if (by_batch) {
-    if (size == 0 || arrays[0].ndim() == 0) {
-      return decline();
-    }
-    options.shared = size / arrays[0].length(0);
-  }
-  std::int64_t classes = size;
-  if (by_row) {
-    if (arrays[0].ndim() == 0) {
-      return decline();
-    }
-    classes = arrays[0].length(arrays[0].ndim() - 1);
-    if (classes == 0) {
-      return decline();
-    }
-  }
-  const PlainOperands operands{{arrays, static_cast<std::size_t>(loss.operands)},
-                               loss.inputs,
-                               arrays[0].ndim() - (by_row ? 1 : 0),
-                               arrays[0].array->dimensions};
-  ElementwiseCall call{};
-  ArrayView views[max_operands + 2];
   call.loss = any.erased;
-  for (int k = 0; k < loss.operands; ++k) {
-    set_view(views[k], arrays[k], by_row ? 2 : 1, by_row ? size / classes : size, classes);
-    call.operands[k] = &views[k];
+  const bool by_row = any.erased.row_mean;
+  const PlainArray& first = plain.arrays[0];
+  const int ndim = first.ndim();
+  if (by_batch) {
+    const std::int64_t size = first.size();
+    if (size == 0 || ndim == 0) {
+      return decline();
+    }
+    options.shared = size / first.length(0);
   }
-  if (!spread(options.sample_weight, operands, by_row, classes, views[max_operands], call.sample_weight) ||
-      !spread(options.mask, operands, by_row, classes, views[max_operands + 1], call.mask)) {
+  if (by_row && (ndim == 0 || first.length(ndim - 1) == 0)) {
     return decline();
   }
-  call.compute = arrays[0].dtype;
-  return answer<ElementwiseGradients>(call, operands, reduction, options, views[0]);
+  const std::int64_t classes = by_row ? first.length(ndim - 1) : 1;
+  const std::span<const PlainArray> arrays{plain.arrays, static_cast<std::size_t>(loss.operands)};
+  const auto typed = arrays.first(static_cast<std::size_t>(loss.operands - loss.class_weights));
+  const PlainOperands operands(arrays, typed, loss.inputs, ndim - (by_row ? 1 : 0), first.shape(), options);
+  if (!spread(options.sample_weight, operands, by_row, classes, plain.sample_weight, call.sample_weight) ||
+      !spread(options.mask, operands, by_row, classes, plain.mask, call.mask)) {
+    return decline();
+  }
+  call.compute = operands.compute;
+  return answer<ElementwiseGradients>(call, operands, reduction, options);
+}
+
+template <std::size_t I>
+PyObject* elementwise(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
+  return answer_elementwise(registered[I], args, nargs);
+}
+
+/// An element of an array of indices; false declines.
+bool index_at(const PlainArray& array, std::size_t i, std::int64_t& index) {
+  switch (array.dtype) {
+    case DType::uint8:
+      index = reinterpret_cast<const std::uint8_t*>(array.array->data)[i];
+      return true;
+    case DType::int32:
+      index = reinterpret_cast<const std::int32_t*>(array.array->data)[i];
+      return true;
+    case DType::int64:
+      index = reinterpret_cast<const std::int64_t*>(array.array->data)[i];
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// An element of an array; false declines.
+bool number_at(const PlainArray& array, std::size_t i, double& number) {
+  std::int64_t index = 0;
+  switch (array.dtype) {
+    case DType::float32:
+      number = static_cast<double>(reinterpret_cast<const float*>(array.array->data)[i]);
+      return true;
+    case DType::float64:
+      number = reinterpret_cast<const double*>(array.array->data)[i];
+      return true;
+    default:
+      if (!index_at(array, i, index)) {
+        return false;
+      }
+      number = static_cast<double>(index);
+      return true;
+  }
 }
 
 /// A call of rows on its way: its arrays and their views.
@@ -110,42 +183,86 @@ struct PlainRows {
   RowCall call;
   PlainArray arrays[2];  // input and target
   ArrayView views[4];    // and sample_weight and mask
+  Py_ssize_t rows[max_dims];
+  std::vector<double> weights;
 
-  /// (N, C) floats and, for each row or for each element, class indices. The classes lie on the axis. False declines.
+  /// (N, C, d1, ...) and, for each row or for each element, class indices. The classes lie on the axis. False declines.
   [[nodiscard]] bool read(PyObject* const* args, bool sets, PyObject* axis) {
     PlainArray& input = arrays[0];
     PlainArray& target = arrays[1];
-    if (!plain_array(args[0], input) || !plain_array(args[1], target) || !input.is_float() || !target.is_index() ||
-        input.ndim() != 2 || target.ndim() != (sets ? 2 : 1) || input.length(0) != target.length(0) || input.length(1) == 0 ||
-        (sets && input.length(1) != target.length(1)) || !is_last_axis(axis, 2)) {
+    if (!plain_array(args[0], input) || !plain_array(args[1], target) || input.ndim() == 0) {
       return false;
     }
-    set_view(views[0], input, 2, input.length(0), input.length(1));
-    set_view(views[1], target, target.ndim(), target.length(0), sets ? target.length(1) : 1);
+    const int ndim = input.ndim();
+    call.axis = ndim > 1 ? 1 : 0;
+    if (!read_axis(axis, ndim, call.axis) || input.length(call.axis) == 0) {
+      return false;
+    }
+    for (int d = 0, to = 0; d < ndim; ++d) {
+      if (d != call.axis) {
+        rows[to++] = input.length(d);
+      }
+    }
+    if (!(target.is_index() && (sets ? target.has_shape(ndim, input.shape()) : target.has_shape(ndim - 1, rows)))) {
+      if (sets || !target.is_float() || !target.has_shape(ndim, input.shape())) {
+        return false;
+      }
+      call.probabilities = &views[1];
+    } else {
+      (sets ? call.label_sets : call.labels) = &views[1];
+    }
+    set_view(views[0], input);
+    set_view(views[1], target);
     call.input = &views[0];
-    (sets ? call.label_sets : call.labels) = &views[1];
-    call.compute = input.dtype;
+    return true;
+  }
+
+  /// (N, C) alone.
+  [[nodiscard]] bool read_scores(PyObject* const* args, bool sets, PyObject* axis) {
+    return read(args, sets, axis) && arrays[0].ndim() == 2 && call.probabilities == nullptr;
+  }
+
+  /// None, or one weight for each class. False declines.
+  [[nodiscard]] bool read_weights(PyObject* object) {
+    if (object == Py_None) {
+      return true;
+    }
+    PlainArray array;
+    if (!plain_array(object, array) || !array.in_place() || array.ndim() != 1 ||
+        array.length(0) != arrays[0].length(call.axis)) {
+      return false;
+    }
+    weights.resize(static_cast<std::size_t>(array.length(0)));
+    for (std::size_t c = 0; c < weights.size(); ++c) {
+      if (!number_at(array, c, weights[c])) {
+        return false;
+      }
+    }
+    call.weight = weights;
     return true;
   }
 
   [[nodiscard]] PyObject* answered(Reduction reduction, const PlainOptions& options) {
-    const PlainOperands operands{arrays, 1, 1, arrays[0].array->dimensions};
+    const std::size_t differentiable = call.probabilities != nullptr ? 2 : 1;
+    const std::span<const PlainArray> typed{arrays, differentiable};
+    const PlainOperands operands(arrays, typed, static_cast<int>(differentiable), arrays[0].ndim() - 1, rows, options);
     if (!spread(options.sample_weight, operands, false, 1, views[2], call.sample_weight) ||
         !spread(options.mask, operands, false, 1, views[3], call.mask)) {
       return decline();
     }
-    return answer<RowGradients>(call, operands, reduction, options, views[0]);
+    call.compute = operands.compute;
+    return answer<RowGradients>(call, operands, reduction, options);
   }
 };
 
-/// multi_margin_loss(input, target, p, margin, reduction, axis, options)
+/// multi_margin_loss(input, target, p, margin, weight, reduction, axis, options)
 PyObject* multi_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
   PlainRows rows;
   PlainOptions options;
   Reduction reduction{};
-  if (nargs != 7 || !read_integer(args[2], rows.call.p) || (rows.call.p != 1 && rows.call.p != 2) ||
-      !PyFloat_CheckExact(args[3]) || !read_reduction(args[4], reduction) || !read_options(args[6], options) ||
-      !rows.read(args, false, args[5])) {
+  if (nargs != 8 || !read_integer(args[2], rows.call.p) || (rows.call.p != 1 && rows.call.p != 2) ||
+      !PyFloat_CheckExact(args[3]) || !read_reduction(args[5], reduction) || !read_options(args[7], options) ||
+      !rows.read_scores(args, false, args[6]) || !rows.read_weights(args[4])) {
     return decline();
   }
   rows.call.kind = RowKind::multi_margin;
@@ -158,51 +275,12 @@ PyObject* multilabel_margin(PyObject* /*self*/, PyObject* const* args, Py_ssize_
   PlainRows rows;
   PlainOptions options;
   Reduction reduction{};
-  if (nargs != 5 || !read_reduction(args[2], reduction) || !read_options(args[4], options) || !rows.read(args, true, args[3])) {
+  if (nargs != 5 || !read_reduction(args[2], reduction) || !read_options(args[4], options) ||
+      !rows.read_scores(args, true, args[3])) {
     return decline();
   }
   rows.call.kind = RowKind::multilabel_margin;
   return rows.answered(reduction, options);
-}
-
-/// An element of an array of indices.
-std::int64_t index_at(const PlainArray& array, std::size_t i) {
-  switch (array.dtype) {
-    case DType::uint8:
-      return reinterpret_cast<const std::uint8_t*>(array.array->data)[i];
-    case DType::int32:
-      return reinterpret_cast<const std::int32_t*>(array.array->data)[i];
-    default:
-      return reinterpret_cast<const std::int64_t*>(array.array->data)[i];
-  }
-}
-
-/// An element of an array.
-double number_at(const PlainArray& array, std::size_t i) {
-  switch (array.dtype) {
-    case DType::float32:
-      return static_cast<double>(reinterpret_cast<const float*>(array.array->data)[i]);
-    case DType::float64:
-      return reinterpret_cast<const double*>(array.array->data)[i];
-    default:
-      return static_cast<double>(index_at(array, i));
-  }
-}
-
-/// None, or one weight for each class. False declines.
-bool read_weights(PyObject* object, std::int64_t classes, std::vector<double>& weights) {
-  PlainArray array;
-  if (object == Py_None) {
-    return true;
-  }
-  if (!plain_array(object, array) || array.dtype == DType::boolean || array.ndim() != 1 || array.length(0) != classes) {
-    return false;
-  }
-  weights.resize(static_cast<std::size_t>(classes));
-  for (std::size_t c = 0; c < weights.size(); ++c) {
-    weights[c] = number_at(array, c);
-  }
-  return true;
 }
 
 /// (input, target, weight, ignore_index, reduction, ..., axis, options)
@@ -210,14 +288,12 @@ PyObject* likelihood(RowKind kind, PyObject* const* args, Py_ssize_t nargs, doub
   PlainRows rows;
   PlainOptions options;
   Reduction reduction{};
-  std::vector<double> weights;
   if (!read_integer(args[3], rows.call.ignore_index) || !read_reduction(args[4], reduction) ||
-      !read_options(args[nargs - 1], options) || !rows.read(args, false, args[nargs - 2]) ||
-      !read_weights(args[2], rows.arrays[0].length(1), weights)) {
+      !read_options(args[nargs - 1], options) || !rows.read(args, false, args[nargs - 2]) || !rows.read_weights(args[2]) ||
+      (rows.call.probabilities != nullptr && (kind == RowKind::nll || rows.call.ignore_index >= 0))) {
     return decline();
   }
   rows.call.kind = kind;
-  rows.call.weight = weights;
   rows.call.label_smoothing = label_smoothing;
   return rows.answered(reduction, options);
 }
@@ -245,33 +321,29 @@ struct PlainVectors {
   PlainArray arrays[3];
   ArrayView views[3];
 
-  /// Arrays of floats of one shape and dtype, seen as rows of the features on their last axis. False declines.
+  /// Arrays of one shape, with the features on their last axis. False declines.
   [[nodiscard]] bool read(PyObject* const* args, int count, PyObject* axis) {
     for (int k = 0; k < count; ++k) {
-      if (!plain_array(args[k], arrays[k]) || !arrays[k].is_float() || arrays[k].dtype != arrays[0].dtype ||
-          !same_shape(arrays[k], arrays[0])) {
+      if (!plain_array(args[k], arrays[k]) || !arrays[k].has_shape(arrays[0].ndim(), arrays[0].shape())) {
         return false;
       }
-    }
-    const int ndim = arrays[0].ndim();
-    const std::int64_t features = ndim > 0 ? arrays[0].length(ndim - 1) : 0;
-    if (features == 0 || !is_last_axis(axis, ndim)) {
-      return false;
-    }
-    for (int k = 0; k < count; ++k) {
-      set_view(views[k], arrays[k], 2, arrays[0].size() / features, features);
+      set_view(views[k], arrays[k]);
       call.operands[k] = &views[k];
     }
-    call.compute = arrays[0].dtype;
-    return true;
+    const int last = arrays[0].ndim() - 1;
+    int place = last;
+    return last >= 0 && arrays[0].length(last) > 0 && read_axis(axis, last + 1, place) && place == last;
   }
 
   [[nodiscard]] PyObject* answered(int differentiable, Reduction reduction, const PlainOptions& options) {
     if (options.sample_weight.array != nullptr || options.mask.array != nullptr) {
       return decline();
     }
-    const PlainOperands operands{arrays, differentiable, arrays[0].ndim() - 1, arrays[0].array->dimensions};
-    return answer<VectorGradients>(call, operands, reduction, options, views[0]);
+    const std::span<const PlainArray> typed{arrays, static_cast<std::size_t>(differentiable)};
+    const std::span<const PlainArray> read{arrays, call.label == nullptr ? typed.size() : typed.size() + 1};
+    const PlainOperands operands(read, typed, differentiable, arrays[0].ndim() - 1, arrays[0].shape(), options);
+    call.compute = operands.compute;
+    return answer<VectorGradients>(call, operands, reduction, options);
   }
 };
 
@@ -285,11 +357,10 @@ PyObject* cosine_embedding(PyObject* /*self*/, PyObject* const* args, Py_ssize_t
     return decline();
   }
   PlainArray& target = vectors.arrays[2];
-  if (!plain_array(args[2], target) || target.dtype == DType::boolean || vectors.arrays[0].ndim() != 2 || target.ndim() != 1 ||
-      target.length(0) != vectors.arrays[0].length(0)) {
+  if (!plain_array(args[2], target) || vectors.arrays[0].ndim() != 2 || !target.has_shape(1, vectors.arrays[0].shape())) {
     return decline();
   }
-  set_view(vectors.views[2], target, 1, target.length(0), 1);
+  set_view(vectors.views[2], target);
   vectors.call.kind = VectorKind::cosine_embedding;
   vectors.call.family = DistanceFamily::cosine;
   vectors.call.label = &vectors.views[2];
@@ -341,16 +412,12 @@ bool read_lengths(PyObject* object, std::int64_t largest, std::vector<std::int64
   const bool listed = PyTuple_CheckExact(object) || PyList_CheckExact(object);
   const auto count = static_cast<Py_ssize_t>(lengths.size());
   if (listed ? PySequence_Fast_GET_SIZE(object) != count
-             : !plain_array(object, array) || !array.is_index() || array.ndim() != 1 || array.length(0) != count) {
+             : !plain_array(object, array) || !array.in_place() || array.ndim() != 1 || array.length(0) != count) {
     return false;
   }
   for (std::size_t n = 0; n < lengths.size(); ++n) {
-    if (!listed) {
-      lengths[n] = index_at(array, n);
-    } else if (!read_integer(PySequence_Fast_ITEMS(object)[n], lengths[n])) {
-      return false;
-    }
-    if (lengths[n] < 0 || lengths[n] > largest) {
+    if (!(listed ? read_integer(PySequence_Fast_ITEMS(object)[n], lengths[n]) : index_at(array, n, lengths[n])) ||
+        lengths[n] < 0 || lengths[n] > largest) {
       return false;
     }
   }
@@ -365,11 +432,12 @@ PyObject* ctc(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
   PlainOptions options;
   Reduction reduction{};
   PlainSequences call;
-  if (nargs != 8 || !plain_array(args[0], arrays[0]) || !x.is_float() || x.ndim() != 3 || x.size() == 0 ||
-      !plain_array(args[1], arrays[1]) || !labels.is_index() || labels.ndim() < 1 || labels.ndim() > 2 ||
-      !read_integer(args[4], call.loss.blank) || call.loss.blank < 0 || call.loss.blank >= x.length(2) ||
-      !read_reduction(args[5], reduction) || !PyBool_Check(args[6]) || !read_options(args[7], options) ||
-      options.sample_weight.array != nullptr || options.mask.array != nullptr || options.derivatives == Derivatives::both) {
+  if (nargs != 8 || !plain_array(args[0], arrays[0]) || !x.in_place() || item_size(x.dtype) < 4 || !x.is_float() ||
+      x.ndim() != 3 || x.size() == 0 || !plain_array(args[1], arrays[1]) || !labels.is_index() || !labels.in_place() ||
+      labels.ndim() < 1 || labels.ndim() > 2 || !read_integer(args[4], call.loss.blank) || call.loss.blank < 0 ||
+      call.loss.blank >= x.length(2) || !read_reduction(args[5], reduction) || !PyBool_Check(args[6]) ||
+      !read_options(args[7], options) || options.sample_weight.array != nullptr || options.mask.array != nullptr ||
+      options.derivatives == Derivatives::both || options.dtype) {
     return decline();
   }
   const auto samples = static_cast<std::size_t>(x.length(1));
@@ -389,8 +457,9 @@ PyObject* ctc(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
   call.compute = views[0].dtype;
   call.target = {views[1], input_lengths, target_lengths};
   call.by_length = reduction == Reduction::mean;
-  const PlainOperands operands{arrays, 1, 1, x.array->dimensions + 1};
-  return answer<PlainSequenceGradients>(call, operands, reduction, options, views[0]);
+  const std::span<const PlainArray> typed{arrays, 1};
+  const PlainOperands operands(arrays, typed, 1, 1, x.shape() + 1, options);
+  return answer<PlainSequenceGradients>(call, operands, reduction, options);
 }
 
 template <std::size_t... I>
@@ -410,6 +479,7 @@ std::array<PyMethodDef, sizeof...(I) + 8> methods_of(std::index_sequence<I...> /
 
 void bind_plain(py::module_& m) {
   static std::array<PyMethodDef, registered.size() + 8> methods = methods_of(std::make_index_sequence<registered.size()>{});
+  bind_plain_arrays();
   bind_plain_call(m);
   if (PyModule_AddFunctions(m.ptr(), methods.data()) != 0) {
     throw py::error_already_set();

@@ -13,9 +13,6 @@ using Api = py::detail::npy_api;
 PyObject* value_and_grad_type = nullptr;
 PyObject* grad_hess_type = nullptr;
 
-PyObject* float32_type = nullptr;
-PyObject* float64_type = nullptr;
-
 /// A Python int in a range.
 bool read_int(PyObject* object, int lowest, int largest, int& number) {
   std::int64_t value = 0;
@@ -26,15 +23,13 @@ bool read_int(PyObject* object, int lowest, int largest, int& number) {
   return true;
 }
 
-/// Whether an attribute of a request is None; an error is none of ours.
-bool is_none(PyObject* object, const char* name) {
+/// An attribute of a request; null is none of ours.
+py::object attribute(PyObject* object, const char* name) {
   PyObject* value = PyObject_GetAttrString(object, name);
   if (value == nullptr) {
     PyErr_Clear();
-    return false;
   }
-  Py_DECREF(value);
-  return value == Py_None;
+  return py::reinterpret_steal<py::object>(value);
 }
 
 /// A number of `argnums`; false for one that is there already.
@@ -63,110 +58,41 @@ bool add_arguments(PyObject* argnums, PlainOptions& options) {
   return count > 0;
 }
 
-/// A request for derivatives by arguments that are named by their numbers, without anything that multiplies them.
-bool read_request(PyObject* request, PlainOptions& options) {
-  PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(request));
-  const bool gradient = type == value_and_grad_type;
-  if ((!gradient && type != grad_hess_type) || !is_none(request, gradient ? "grad_output" : "out")) {
-    return false;
+/// What multiplies every gradient: None, or one number. False declines.
+bool read_grad_output(const py::object& object, std::optional<double>& factor) {
+  std::int64_t number = 0;
+  if (!object || object.is_none()) {
+    return static_cast<bool>(object);
   }
-  options.derivatives = gradient ? Derivatives::gradient : Derivatives::both;
-  PyObject* argnums = PyObject_GetAttrString(request, "argnums");
-  if (argnums == nullptr) {
-    PyErr_Clear();
-    return false;
+  if (PyFloat_CheckExact(object.ptr())) {
+    factor = PyFloat_AS_DOUBLE(object.ptr());
+  } else if (read_integer(object.ptr(), number)) {
+    factor = static_cast<double>(number);
   }
-  const bool known = add_arguments(argnums, options);
-  Py_DECREF(argnums);
-  return known;
+  return factor.has_value();
 }
 
-/// Whether the memory of two contiguous arrays meets.
-bool overlap(const PlainArray& a, const PlainArray& b) {
-  const auto bytes = [](const PlainArray& one) { return static_cast<std::uintptr_t>(one.size() * item_size(one.dtype)); };
-  const auto first = reinterpret_cast<std::uintptr_t>(a.array->data);
-  const auto second = reinterpret_cast<std::uintptr_t>(b.array->data);
-  return first < second + bytes(b) && second < first + bytes(a);
+/// A request for derivatives by arguments that are named by their numbers.
+bool read_request(PyObject* request, PlainOptions& options) {
+  PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(request));
+  if (type == value_and_grad_type) {
+    options.derivatives = Derivatives::gradient;
+    if (!read_grad_output(attribute(request, "grad_output"), options.grad_output)) {
+      return false;
+    }
+  } else if (type == grad_hess_type) {
+    options.derivatives = Derivatives::both;
+    if (const py::object out = attribute(request, "out"); !out || !out.is_none()) {
+      return false;
+    }
+  } else {
+    return false;
+  }
+  const py::object argnums = attribute(request, "argnums");
+  return argnums && add_arguments(argnums.ptr(), options);
 }
 
 }  // namespace
-
-bool plain_array(PyObject* object, PlainArray& out) {
-  const auto& api = Api::get();
-  if (reinterpret_cast<PyObject*>(Py_TYPE(object)) != reinterpret_cast<PyObject*>(api.PyArray_Type_)) {
-    return false;
-  }
-  out.array = py::detail::array_proxy(object);
-  constexpr int wanted = Api::NPY_ARRAY_C_CONTIGUOUS_ | Api::NPY_ARRAY_ALIGNED_;
-  if ((out.array->flags & wanted) != wanted) {
-    return false;
-  }
-  const auto* descr = py::detail::array_descriptor_proxy(out.array->descr);
-  if (descr->byteorder == '>') {
-    return false;
-  }
-  switch (descr->type_num) {
-    case Api::NPY_FLOAT_:
-      out.dtype = DType::float32;
-      return true;
-    case Api::NPY_DOUBLE_:
-      out.dtype = DType::float64;
-      return true;
-    case Api::NPY_BOOL_:
-      out.dtype = DType::boolean;
-      return true;
-    case Api::NPY_INT_:
-      out.dtype = DType::int32;
-      return true;
-    case Api::NPY_LONG_:
-      out.dtype = sizeof(long) == 8 ? DType::int64 : DType::int32;
-      return true;
-    case Api::NPY_LONGLONG_:
-      out.dtype = DType::int64;
-      return true;
-    case Api::NPY_UBYTE_:
-      out.dtype = DType::uint8;
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool same_shape(const PlainArray& a, const PlainArray& b) {
-  if (a.ndim() != b.ndim()) {
-    return false;
-  }
-  for (int d = 0; d < a.ndim(); ++d) {
-    if (a.length(d) != b.length(d)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-void set_view(ArrayView& view, const PlainArray& array) {
-  view.data = array.array->data;
-  view.dtype = array.dtype;
-  view.ndim = array.ndim();
-  std::int64_t stride = item_size(array.dtype);
-  for (int d = array.ndim() - 1; d >= 0; --d) {
-    const auto axis = static_cast<std::size_t>(d);
-    view.shape[axis] = array.length(d);
-    view.strides[axis] = stride;
-    stride *= array.length(d);
-  }
-}
-
-void set_view(ArrayView& view, const PlainArray& array, int ndim, std::int64_t rows, std::int64_t classes) {
-  view.data = array.array->data;
-  view.dtype = array.dtype;
-  view.ndim = ndim;
-  const std::int64_t item = item_size(array.dtype);
-  view.shape[0] = rows;
-  view.shape[1] = classes;
-  view.strides[0] = ndim == 2 ? classes * item : item;
-  view.strides[1] = item;
-}
 
 bool read_reduction(PyObject* object, Reduction& reduction) {
   if (!PyUnicode_CheckExact(object)) {
@@ -216,9 +142,15 @@ bool read_number(PyObject* object, double& number) {
   return true;
 }
 
-bool is_last_axis(PyObject* object, int ndim) {
-  int axis = 0;
-  return object == Py_None || (read_int(object, -1, ndim - 1, axis) && (axis == -1 || axis == ndim - 1));
+bool read_axis(PyObject* object, int ndim, int& axis) {
+  if (object == Py_None) {
+    return true;
+  }
+  if (!read_int(object, -ndim, ndim - 1, axis)) {
+    return false;
+  }
+  axis += axis < 0 ? ndim : 0;
+  return true;
 }
 
 bool read_options(PyObject* dictionary, PlainOptions& options) {
@@ -239,15 +171,20 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
     bool known = false;
     if (name == "_request") {
       known = read_request(value, options);
-    } else if (name == "broadcast" || name == "return_divisor" || name == "validate") {
-      known = value == (name == "return_divisor" ? Py_False : Py_True);
+    } else if (name == "broadcast" || name == "validate") {
+      known = value == Py_True;
+    } else if (name == "dtype") {
+      known = value == Py_None || read_dtype(value, options.dtype);
     } else if (name == "mask") {
-      known = value == Py_None || (plain_array(value, options.mask) && options.mask.dtype == DType::boolean);
+      known = value == Py_None || (plain_array(value, options.mask) && is_integer(options.mask.dtype));
     } else if (name == "num_threads") {
       known = value == Py_None || read_int(value, 1, 4096, options.threads);
     } else if (name == "out") {
       options.out = value == Py_None ? nullptr : value;
       known = true;
+    } else if (name == "return_divisor") {
+      options.return_divisor = value == Py_True;
+      known = PyBool_Check(value);
     } else if (name == "sample_weight") {
       known = value == Py_None || plain_array(value, options.sample_weight);
     }
@@ -256,44 +193,6 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
     }
   }
   return options.out == nullptr || (options.sample_weight.array == nullptr && options.mask.array == nullptr);
-}
-
-bool Result::make(PyObject* given, DType dtype, int ndim, const Py_ssize_t* shape, std::span<const PlainArray> operands) {
-  const auto& api = Api::get();
-  if (given == nullptr) {
-    const int number = dtype == DType::float64 ? Api::NPY_DOUBLE_ : Api::NPY_FLOAT_;
-    array_ = api.PyArray_NewFromDescr_(api.PyArray_Type_, api.PyArray_DescrFromType_(number), ndim, shape, nullptr, nullptr, 0,
-                                       nullptr);
-    if (array_ == nullptr) {
-      return false;
-    }
-  } else {
-    PlainArray out;
-    if (!plain_array(given, out) || out.dtype != dtype || out.ndim() != ndim ||
-        !std::equal(shape, shape + ndim, out.array->dimensions) || (out.array->flags & Api::NPY_ARRAY_WRITEABLE_) == 0 ||
-        std::any_of(operands.begin(), operands.end(), [&](const PlainArray& operand) { return overlap(out, operand); })) {
-      return false;
-    }
-    array_ = Py_NewRef(given);
-  }
-  auto* array = py::detail::array_proxy(array_);
-  std::int64_t size = 1;
-  for (int d = 0; d < ndim; ++d) {
-    size *= shape[d];
-  }
-  output_ = {array->data, dtype, size};
-  return true;
-}
-
-PyObject* scalar(double value, DType dtype) {
-  // Rounded here: NumPy would warn of an overflow.
-  PyObject* number = PyFloat_FromDouble(dtype == DType::float64 ? value : static_cast<double>(static_cast<float>(value)));
-  if (number == nullptr) {
-    return nullptr;
-  }
-  PyObject* result = PyObject_CallOneArg(dtype == DType::float64 ? float64_type : float32_type, number);
-  Py_DECREF(number);
-  return result;
 }
 
 PyObject* pair_of(PyObject* first, PyObject* second) {
@@ -315,9 +214,6 @@ PyObject* released(Result* derivatives, const PlainOptions& options) {
 }
 
 void bind_plain_call(py::module_& m) {
-  const py::module_ numpy = py::module_::import("numpy");
-  float32_type = py::object(numpy.attr("float32")).release().ptr();
-  float64_type = py::object(numpy.attr("float64")).release().ptr();
   m.def("answer_requests", [](py::object value_and_grad, py::object grad_hess) {
     value_and_grad_type = value_and_grad.release().ptr();
     grad_hess_type = grad_hess.release().ptr();

@@ -1,46 +1,16 @@
-/// What plain calls share: which arrays they take, the options of a call that they understand, and their answers.
+/// What plain calls share: the options of a call that they understand, and their answers.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
-#include <utility>
 
-#include "arrays.hpp"
+#include "plain_arrays.hpp"
 
 namespace ndloss::binding {
 
 /// Elements from which on a call lets other Python threads run.
 inline constexpr std::int64_t gil_worth = 1 << 14;
-
-/// A native, aligned, C-contiguous array of exactly numpy.ndarray.
-struct PlainArray {
-  const py::detail::PyArray_Proxy* array = nullptr;
-  DType dtype = DType::float32;
-
-  [[nodiscard]] int ndim() const { return array->nd; }
-  [[nodiscard]] std::int64_t length(int axis) const { return array->dimensions[axis]; }
-  [[nodiscard]] bool is_float() const { return dtype == DType::float32 || dtype == DType::float64; }
-  [[nodiscard]] bool is_index() const { return !is_float() && dtype != DType::boolean; }
-
-  [[nodiscard]] std::int64_t size() const {
-    std::int64_t n = 1;
-    for (int d = 0; d < array->nd; ++d) {
-      n *= array->dimensions[d];
-    }
-    return n;
-  }
-};
-
-/// Float32, float64, bool, uint8 and integers of 4 and 8 bytes; anything else declines.
-[[nodiscard]] bool plain_array(PyObject* object, PlainArray& out);
-
-[[nodiscard]] bool same_shape(const PlainArray& a, const PlainArray& b);
-
-/// The view of an array as it is.
-void set_view(ArrayView& view, const PlainArray& array);
-
-/// The view of an array as rows, or as one dimension.
-void set_view(ArrayView& view, const PlainArray& array, int ndim, std::int64_t rows, std::int64_t classes);
 
 /// Py_None: the Python path is to check, convert or raise.
 [[nodiscard]] inline PyObject* decline() { Py_RETURN_NONE; }
@@ -57,8 +27,8 @@ void set_view(ArrayView& view, const PlainArray& array, int ndim, std::int64_t r
 /// A Python float or int.
 [[nodiscard]] bool read_number(PyObject* object, double& number);
 
-/// None, or the number of the last axis, which is where a plain call has its classes or features.
-[[nodiscard]] bool is_last_axis(PyObject* object, int ndim);
+/// None, or the number of an axis of so many: `axis` is to hold that of None. False declines.
+[[nodiscard]] bool read_axis(PyObject* object, int ndim, int& axis);
 
 /// Which derivatives a call is asked for beside its value.
 enum class Derivatives : std::uint8_t { none, gradient, both };
@@ -71,64 +41,65 @@ struct PlainOptions {
   bool several = false;  // they come in a tuple, even one alone
   int threads = 0;
   std::int64_t shared = 1;  // so many elements share one unit of the mean's divisor
+  std::optional<double> grad_output;
+  bool return_divisor = false;
+  std::optional<DType> dtype;
   PyObject* out = nullptr;
   PlainArray sample_weight;  // without array: not given
   PlainArray mask;
+  PlainArray weight;  // no option of every loss, and so not in its dictionary
 };
 
 /// Reads the dictionary of a call's options; false for what a plain call does not understand.
 [[nodiscard]] bool read_options(PyObject* dictionary, PlainOptions& options);
 
-/// A result on its way out: a new array, or the one that was given.
-class Result {
- public:
-  Result() = default;
-  ~Result() { Py_XDECREF(array_); }
-  Result(const Result&) = delete;
-  Result& operator=(const Result&) = delete;
-
-  /// Takes `given`, if that is not null and can be written while `operands` are read, or makes an array. False declines, or has
-  /// set an error.
-  [[nodiscard]] bool make(PyObject* given, DType dtype, int ndim, const Py_ssize_t* shape,
-                          std::span<const PlainArray> operands);
-
-  [[nodiscard]] Output output() const { return output_; }
-  [[nodiscard]] PyObject* release() { return std::exchange(array_, nullptr); }
-
- private:
-  PyObject* array_ = nullptr;
-  Output output_;
-};
-
 void bind_plain_call(py::module_& m);
 
-/// A NumPy scalar, rounded once, without a warning where it overflows.
-[[nodiscard]] PyObject* scalar(double value, DType dtype);
-
-/// The arrays of a call. Gradients have the dtype and the shape of the first; so has the unreduced loss, but for its shape.
+/// The arrays of a call and what becomes of them.
 struct PlainOperands {
-  std::span<const PlainArray> arrays;  // every one that is read beside the options
+  std::span<const PlainArray> arrays;  // every one that is read beside the options; the first has the full shape
   int differentiable;                  // so many of them have gradients
   int output_ndim;
   const Py_ssize_t* output_shape;
+  DType dtype = DType::float32;    // of the result
+  DType compute = DType::float32;  // in double where either end is double
+  bool asked = false;              // gradients have that dtype too, for it is asked for
+
+  PlainOperands(std::span<const PlainArray> read, std::span<const PlainArray> typed, int with_gradients, int ndim,
+                const Py_ssize_t* shape, const PlainOptions& options)
+      : arrays(read), differentiable(with_gradients), output_ndim(ndim), output_shape(shape) {
+    const DType natural = result_dtype(typed);
+    dtype = options.dtype.value_or(natural);
+    compute = natural == DType::float64 ? natural : dtype == DType::float64 ? dtype : DType::float32;
+    asked = options.dtype.has_value();
+  }
 
   [[nodiscard]] const PlainArray& first() const { return arrays.front(); }
+
+  [[nodiscard]] DType gradient(int argument) const {
+    return asked ? dtype : gradient_dtype(arrays[static_cast<std::size_t>(argument)], dtype);
+  }
 };
 
 /// Where the derivatives for one operand go; false where the loss has none of that order.
 template <class Gradients>
-bool set_derivatives(Gradients& wanted, int argument, const Output& grad, const Output& hess, const ArrayView& layout) {
+bool set_derivatives(Gradients& wanted, int argument, const Result& grad, const Output& hess) {
   if constexpr (requires { wanted.curvatures; }) {
-    wanted.grads[argument] = grad;
+    wanted.grads[argument] = grad.output();
     wanted.curvatures[argument] = hess;
     return true;
-  } else if constexpr (requires { wanted.curvature; }) {
-    wanted.input = grad;
+  } else if constexpr (requires { wanted.grads; }) {
+    wanted.grads[argument] = {grad.output().data, grad.view()};
+    return !hess.wanted();
+  } else if (argument == 0) {
+    wanted.input = grad.output();
     wanted.curvature = hess;
     return true;
-  } else {
-    wanted.grads[argument] = {grad.data, layout};
+  } else if constexpr (requires { wanted.target; }) {
+    wanted.target = grad.output();
     return !hess.wanted();
+  } else {
+    return false;
   }
 }
 
@@ -173,8 +144,8 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
   const PlainArray& first = operands.first();
   if (reduction == Reduction::none) {
     Result losses;
-    if (operands.output_ndim == 0 ||
-        !losses.make(options.out, first.dtype, operands.output_ndim, operands.output_shape, operands.arrays) ||
+    if (operands.output_ndim == 0 || options.return_divisor ||
+        !losses.make(options.out, operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays) ||
         !run_plain([&] { return mapped(call, losses.output()); }, first.size())) {
       return declined();
     }
@@ -189,43 +160,46 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
   if (options.out != nullptr || !run_plain(body, first.size())) {
     return declined();
   }
-  return scalar(total.compute(reduction), first.dtype);
+  PyObject* value = scalar(total.compute(reduction), operands.dtype);
+  return options.return_divisor ? pair_of(value, scalar(total.divisor(), DType::float64)) : value;
 }
 
 /// (value, gradients), or (gradients, second derivatives).
 template <class Gradients, class Call>
-PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options,
-                            const ArrayView& layout) {
+PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
   const PlainArray& first = operands.first();
   const bool hessian = options.derivatives == Derivatives::both;
   const bool unreduced = reduction == Reduction::none && !hessian;
-  const auto* shape = first.array->dimensions;
   Result grads[max_operands];
   Result curvatures[max_operands];
   Result losses;
   Gradients wanted;
-  if (first.ndim() == 0 || (unreduced && operands.output_ndim == 0) ||
+  if (first.ndim() == 0 || options.return_divisor || (unreduced && (operands.output_ndim == 0 || options.grad_output)) ||
       (options.out != nullptr && (hessian || options.several))) {
     return decline();
   }
   for (int k = 0; k < options.count; ++k) {
     const int argument = options.arguments[k];
-    if (argument >= operands.differentiable || !grads[k].make(options.out, first.dtype, first.ndim(), shape, operands.arrays) ||
-        (hessian && !curvatures[k].make(nullptr, first.dtype, first.ndim(), shape, operands.arrays)) ||
-        !set_derivatives(wanted, argument, grads[k].output(), curvatures[k].output(), layout)) {
+    if (argument >= operands.differentiable) {
+      return decline();
+    }
+    const DType dtype = operands.gradient(argument);
+    if (!grads[k].make(options.out, dtype, first.ndim(), first.shape(), operands.arrays) ||
+        (hessian && !curvatures[k].make(nullptr, dtype, first.ndim(), first.shape(), operands.arrays)) ||
+        !set_derivatives(wanted, argument, grads[k], curvatures[k].output())) {
       return declined();
     }
   }
   if (unreduced) {
-    if (!losses.make(nullptr, first.dtype, operands.output_ndim, operands.output_shape, operands.arrays)) {
+    if (!losses.make(nullptr, operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays)) {
       return declined();
     }
     wanted.value = losses.output();
   }
   Accumulator total;
   const auto body = [&] {
-    wanted.scale = gradient_scale(call, reduction == Reduction::mean ? Reduction::mean : Reduction::sum);
-    wanted.scale *= static_cast<double>(options.shared);
+    wanted.scale = options.grad_output.value_or(1) * static_cast<double>(reduction == Reduction::mean ? options.shared : 1);
+    wanted.scale *= gradient_scale(call, reduction == Reduction::mean ? Reduction::mean : Reduction::sum);
     total = gradients(call, wanted);
     total.share_divisor(options.shared);
     return !total.bad.found();
@@ -237,19 +211,18 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
   if (hessian) {
     return pair_of(derivatives, released(curvatures, options));
   }
-  return pair_of(unreduced ? losses.release() : scalar(total.compute(reduction), first.dtype), derivatives);
+  return pair_of(unreduced ? losses.release() : scalar(total.compute(reduction), operands.dtype), derivatives);
 }
 
-/// What a call is asked for. `layout` is that of the gradients.
+/// What a call is asked for.
 template <class Gradients, class Call>
-PyObject* answer(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options,
-                 const ArrayView& layout) {
+PyObject* answer(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
   call.threads = options.threads;
   call.interrupt = operands.first().size() >= gil_worth ? signals() : Interrupt{};
   if (options.derivatives == Derivatives::none) {
     return plain_value(call, operands, reduction, options);
   }
-  return plain_derivatives<Gradients>(call, operands, reduction, options, layout);
+  return plain_derivatives<Gradients>(call, operands, reduction, options);
 }
 
 }  // namespace ndloss::binding

@@ -26,6 +26,7 @@ struct RegisteredLoss {
   const char* name;
   int operands;
   int inputs;
+  int class_weights;  // so many operands, the last ones, broadcast and have no say in the dtype of the result
   int parameters;
   bool batch_mean;
   MakeLoss make;
@@ -39,6 +40,9 @@ constexpr int parameter_count() {
     return 0;
   }
 }
+
+template <class L>
+inline constexpr int class_weights = std::is_same_v<L, BCEWithLogitsPosWeightLoss> ? 1 : 0;
 
 template <class L>
 void make_loss(AnyLoss& to, [[maybe_unused]] const double* values) {
@@ -57,7 +61,7 @@ void make_loss(AnyLoss& to, [[maybe_unused]] const double* values) {
 template <class... L>
 constexpr auto registered_of(TypeList<L...> /*losses*/) {
   return std::array<RegisteredLoss, sizeof...(L)>{
-      {{L::name, L::operands, L::inputs, parameter_count<L>(), batch_mean<L>, make_loss<L>}...}};
+      {{L::name, L::operands, L::inputs, class_weights<L>, parameter_count<L>(), batch_mean<L>, make_loss<L>}...}};
 }
 
 inline constexpr auto registered = registered_of(ElementwiseLosses{});

@@ -172,6 +172,7 @@ hinge_embedding_loss: Plain
 margin_ranking_loss: Plain
 binary_cross_entropy: Plain
 binary_cross_entropy_with_logits: Plain
+binary_cross_entropy_with_logits_pos_weight: Plain
 multilabel_soft_margin_loss: Plain
 cross_entropy: Plain
 nll_loss: Plain

@@ -88,8 +88,8 @@ def binary_cross_entropy(
     **options: Any,
 ) -> Any:
     """Binary cross entropy of probabilities. See `BCELoss`."""
-    if weight is None and size_average is None and reduce is None and ignore_index is None:
-        plain = _core.binary_cross_entropy(input, target, reduction, options)
+    if size_average is None and reduce is None:
+        plain = _core.binary_cross_entropy(input, target, reduction, options, weight, ignore_index)
         if plain is not None:
             return plain
     function = "binary_cross_entropy"
@@ -260,9 +260,13 @@ def binary_cross_entropy_with_logits(
     **options: Any,
 ) -> Any:
     """Binary cross entropy of logits. See `BCEWithLogitsLoss`."""
-    usual = weight is None and pos_weight is None and size_average is None and reduce is None and ignore_index is None
-    if usual:
-        plain = _core.binary_cross_entropy_with_logits(input, target, reduction, options)
+    if size_average is None and reduce is None:
+        if pos_weight is None:
+            plain = _core.binary_cross_entropy_with_logits(input, target, reduction, options, weight, ignore_index)
+        else:
+            plain = _core.binary_cross_entropy_with_logits_pos_weight(
+                input, target, pos_weight, reduction, options, weight, ignore_index
+            )
         if plain is not None:
             return plain
     function = "binary_cross_entropy_with_logits"

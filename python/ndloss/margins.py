@@ -98,8 +98,8 @@ def multi_margin_loss(
     **options: Any,
 ) -> Any:
     """Multi-class margin loss of class scores. See `MultiMarginLoss`."""
-    if weight is None and size_average is None and reduce is None:
-        plain = _core.multi_margin_loss(input, target, p, margin, reduction, axis, options)
+    if size_average is None and reduce is None:
+        plain = _core.multi_margin_loss(input, target, p, margin, weight, reduction, axis, options)
         if plain is not None:
             return plain
     function = "multi_margin_loss"

@@ -233,8 +233,8 @@ def hinge_embedding_loss(
     """Hinge loss of distances within pairs. See `HingeEmbeddingLoss`."""
     function = "hinge_embedding_loss"
     wanted = _check.number(function, "margin", margin)
-    if size_average is None and reduce is None and ignore_index is None:
-        plain = _core.hinge_embedding_loss(input, target, reduction, wanted, options)
+    if size_average is None and reduce is None:
+        plain = _core.hinge_embedding_loss(input, target, reduction, wanted, options, None, ignore_index)
         if plain is not None:
             return plain
     settings, request = loss_options(function, options)

@@ -79,8 +79,8 @@ def l1_loss(
     **options: Any,
 ) -> Any:
     """Mean absolute error. See `L1Loss`."""
-    if weight is None and size_average is None and reduce is None:
-        plain = _core.l1_loss(input, target, reduction, options)
+    if size_average is None and reduce is None:
+        plain = _core.l1_loss(input, target, reduction, options, weight)
         if plain is not None:
             return plain
     reduction = _check.legacy_reduction(size_average, reduce, reduction)
@@ -211,8 +211,8 @@ def mse_loss(
     **options: Any,
 ) -> Any:
     """Mean squared error. See `MSELoss`."""
-    if weight is None and size_average is None and reduce is None:
-        plain = _core.mse_loss(input, target, reduction, options)
+    if size_average is None and reduce is None:
+        plain = _core.mse_loss(input, target, reduction, options, weight)
         if plain is not None:
             return plain
     reduction = _check.legacy_reduction(size_average, reduce, reduction)

@@ -199,10 +199,9 @@ def huber_loss(
 ) -> Any:
     """Squared error near the target, absolute error far from it. See `HuberLoss`."""
     width = _check.above_zero("huber_loss", "delta", delta)
-    if weight is None:
-        plain = _core.huber_loss(input, target, reduction, width, options)
-        if plain is not None:
-            return plain
+    plain = _core.huber_loss(input, target, reduction, width, options, weight)
+    if plain is not None:
+        return plain
     return regress("huber_loss", input, target, reduction, options, parameters=(width,), weight=weight)
 
 

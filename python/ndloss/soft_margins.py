@@ -94,9 +94,8 @@ def multilabel_soft_margin_loss(
     **options: Any,
 ) -> Any:
     """Multi-label soft margin loss. See `MultiLabelSoftMarginLoss`."""
-    usual = weight is None and size_average is None and reduce is None and axis is None and ignore_index is None
-    if usual:
-        plain = _core.multilabel_soft_margin_loss(input, target, reduction, options)
+    if size_average is None and reduce is None and axis is None:
+        plain = _core.multilabel_soft_margin_loss(input, target, reduction, options, weight, ignore_index)
         if plain is not None:
             return plain
     function = "multilabel_soft_margin_loss"
@@ -271,8 +270,8 @@ def soft_margin_loss(
     **options: Any,
 ) -> Any:
     """Logistic loss of answers 1 and -1. See `SoftMarginLoss`."""
-    if size_average is None and reduce is None and ignore_index is None:
-        plain = _core.soft_margin_loss(input, target, reduction, options)
+    if size_average is None and reduce is None:
+        plain = _core.soft_margin_loss(input, target, reduction, options, None, ignore_index)
         if plain is not None:
             return plain
     function = "soft_margin_loss"
