@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -33,8 +34,8 @@ def assert_as_checked(case: LossCase, args: tuple[Any, ...], kwargs: Mapping[str
     for what, function, given in asked(case, **options):
         if what not in FORMS:
             continue
-        call = functools.partial(function, *args, **kwargs, **given)
-        assert outcome(call) == outcome(functools.partial(call, **CHECKED)), (what, [a.dtype for a in args], given)
+        call = functools.partial(function, *args, **{**kwargs, **given})
+        assert outcome(call) == outcome(functools.partial(call, **CHECKED)), (what, args, given)
 
 
 def changes(args: tuple[Array, ...], change: Callable[[Array], Array]) -> Iterator[tuple[Array, ...]]:
@@ -183,6 +184,66 @@ def test_a_scalar_is_rounded_once(dtype: Any) -> None:
             for reduction in ("sum", "mean"):
                 call = functools.partial(F.l1_loss, x, np.zeros_like(x), reduction=reduction)
                 assert outcome(call) == outcome(functools.partial(call, **CHECKED)), (terms, divisor, reduction)
+
+
+class Interrupting:
+    """An array that somebody stops while it is made."""
+
+    def __array__(self, *_: Any, **__: Any) -> Array:
+        raise KeyboardInterrupt
+
+
+class Refusing:
+    dtype = np.dtype(np.float32)
+
+    def __array__(self, *_: Any, **__: Any) -> Array:
+        raise RuntimeError("its data are elsewhere")
+
+
+OTHERS: dict[str, Callable[[Array], Any]] = {
+    "list": lambda array: array.tolist(),
+    "tuple": lambda array: tuple(array.tolist()),
+    "memory": lambda array: memoryview(np.ascontiguousarray(array)),
+    "masked": np.ma.MaskedArray,
+    "words": lambda array: array.astype(str),
+    "list of words": lambda array: array.astype(str).tolist(),
+    "refused": lambda _: Refusing(),
+    "nothing": lambda _: None,
+    "empty": lambda _: [],
+}
+
+
+def tensor(array: Array) -> Any:
+    import torch
+
+    return torch.from_numpy(array)
+
+
+if importlib.util.find_spec("torch") is not None:
+    OTHERS["tensor"] = tensor
+    OTHERS["bfloat16 tensor"] = lambda array: tensor(array).bfloat16()
+    OTHERS["tensor with a gradient"] = lambda array: tensor(array.astype(np.float32)).requires_grad_()
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
+def test_other_arrays_are_as_checked(case: LossCase, reduction: str, kind: str) -> None:
+    """Lists are weak: their float64 has no say."""
+    sample, _ = batch(case.name, "float32", reduction, 9)
+    for args in changes(sample.args, OTHERS[kind]):
+        assert_as_checked(case, args, sample.kwargs)
+    for option in ("mask", "sample_weight", "weight", "pos_weight"):
+        if option in ("mask", "sample_weight") or option in case.axes:
+            assert_as_checked(case, sample.args, sample.kwargs, **{option: OTHERS[kind](np.ones(1, np.int64))})
+
+
+@pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
+def test_a_call_that_is_stopped_while_it_reads_stops(case: LossCase, reduction: str) -> None:
+    sample, _ = batch(case.name, "float32", reduction, 9)
+    for k in range(len(sample.args)):
+        args = (*sample.args[:k], Interrupting(), *sample.args[k + 1 :])
+        with quiet(), pytest.raises(KeyboardInterrupt):
+            getattr(F, case.name)(*args, **sample.kwargs)
 
 
 def strided(sample_args: tuple[Array, ...]) -> Iterator[tuple[Array, ...]]:

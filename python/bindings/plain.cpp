@@ -412,7 +412,7 @@ bool read_lengths(PyObject* object, std::int64_t largest, std::vector<std::int64
   const bool listed = PyTuple_CheckExact(object) || PyList_CheckExact(object);
   const auto count = static_cast<Py_ssize_t>(lengths.size());
   if (listed ? PySequence_Fast_GET_SIZE(object) != count
-             : !plain_array(object, array) || !array.in_place() || array.ndim() != 1 || array.length(0) != count) {
+             : !plain_ndarray(object, array) || !array.in_place() || array.ndim() != 1 || array.length(0) != count) {
     return false;
   }
   for (std::size_t n = 0; n < lengths.size(); ++n) {
@@ -432,8 +432,8 @@ PyObject* ctc(PyObject* /*self*/, PyObject* const* args, Py_ssize_t nargs) {
   PlainOptions options;
   Reduction reduction{};
   PlainSequences call;
-  if (nargs != 8 || !plain_array(args[0], arrays[0]) || !x.in_place() || item_size(x.dtype) < 4 || !x.is_float() ||
-      x.ndim() != 3 || x.size() == 0 || !plain_array(args[1], arrays[1]) || !labels.is_index() || !labels.in_place() ||
+  if (nargs != 8 || !plain_ndarray(args[0], arrays[0]) || !x.in_place() || item_size(x.dtype) < 4 || !x.is_float() ||
+      x.ndim() != 3 || x.size() == 0 || !plain_ndarray(args[1], arrays[1]) || !labels.is_index() || !labels.in_place() ||
       labels.ndim() < 1 || labels.ndim() > 2 || !read_integer(args[4], call.loss.blank) || call.loss.blank < 0 ||
       call.loss.blank >= x.length(2) || !read_reduction(args[5], reduction) || !PyBool_Check(args[6]) ||
       !read_options(args[7], options) || options.sample_weight.array != nullptr || options.mask.array != nullptr ||
@@ -479,7 +479,7 @@ std::array<PyMethodDef, sizeof...(I) + 8> methods_of(std::index_sequence<I...> /
 
 void bind_plain(py::module_& m) {
   static std::array<PyMethodDef, registered.size() + 8> methods = methods_of(std::make_index_sequence<registered.size()>{});
-  bind_plain_arrays();
+  bind_plain_arrays(m);
   bind_plain_call(m);
   if (PyModule_AddFunctions(m.ptr(), methods.data()) != 0) {
     throw py::error_already_set();

@@ -20,6 +20,13 @@ PyObject* float16_type = nullptr;
 PyObject* float32_type = nullptr;
 PyObject* float64_type = nullptr;
 
+/// What reads arrays of other packages: `_array.as_array`.
+PyObject* as_array = nullptr;
+
+bool is_ndarray(PyObject* object) {
+  return reinterpret_cast<PyObject*>(Py_TYPE(object)) == reinterpret_cast<PyObject*>(Api::get().PyArray_Type_);
+}
+
 /// NumPy's number of bfloat16, once an array of it has been seen.
 int number_of_bfloat16 = 0;
 
@@ -193,8 +200,8 @@ bool PlainArray::in_place() const {
   return (array->flags & wanted) == wanted && !swapped;
 }
 
-bool plain_array(PyObject* object, PlainArray& out) {
-  if (reinterpret_cast<PyObject*>(Py_TYPE(object)) != reinterpret_cast<PyObject*>(Api::get().PyArray_Type_)) {
+bool plain_ndarray(PyObject* object, PlainArray& out) {
+  if (!is_ndarray(object)) {
     return false;
   }
   out.array = py::detail::array_proxy(object);
@@ -209,12 +216,35 @@ bool plain_array(PyObject* object, PlainArray& out) {
   return true;
 }
 
+bool plain_array(PyObject* object, PlainArray& out) {
+  if (is_ndarray(object)) {
+    return plain_ndarray(object, out);
+  }
+  // A number broadcasts, which plain calls seldom take.
+  if (object == Py_None || PyFloat_Check(object) || PyLong_Check(object)) {
+    return false;
+  }
+  PyObject* const empty = PyUnicode_InternFromString("");
+  PyObject* const pair = PyObject_CallFunctionObjArgs(as_array, empty, empty, object, nullptr);
+  Py_DECREF(empty);
+  if (pair == nullptr) {
+    if (PyErr_ExceptionMatches(PyExc_Exception) != 0) {
+      PyErr_Clear();  // the checks raise it again, with the names of the function and the argument
+    }
+    return false;
+  }
+  out.owner = py::reinterpret_borrow<py::object>(PyTuple_GET_ITEM(pair, 0));
+  out.weak = PyTuple_GET_ITEM(pair, 1) == Py_True;
+  Py_DECREF(pair);
+  return plain_ndarray(out.owner.ptr(), out);
+}
+
 DType result_dtype(std::span<const PlainArray> arrays) {
   DType widest = DType::float32;
   bool found = false;
   bool differ = false;
   for (const PlainArray& one : arrays) {
-    if (!one.is_float()) {
+    if (!one.is_float() || one.weak) {
       continue;
     }
     const DType dtype = written(one.dtype);
@@ -227,7 +257,9 @@ DType result_dtype(std::span<const PlainArray> arrays) {
   return differ && item_size(widest) == 2 ? DType::float32 : widest;  // what holds both float16 and bfloat16
 }
 
-DType gradient_dtype(const PlainArray& array, DType result) { return array.is_float() ? written(array.dtype) : result; }
+DType gradient_dtype(const PlainArray& array, DType result) {
+  return array.is_float() && !array.weak ? written(array.dtype) : result;
+}
 
 bool read_dtype(PyObject* object, std::optional<DType>& dtype) {
   for (const DType one : {DType::float32, DType::float64, DType::float16}) {
@@ -280,7 +312,7 @@ bool Result::make(PyObject* given, DType dtype, int ndim, const Py_ssize_t* shap
     }
   } else {
     PlainArray out;
-    if (!plain_array(given, out) || out.dtype != dtype || !out.has_shape(ndim, shape) || !out.in_place() ||
+    if (!plain_ndarray(given, out) || out.dtype != dtype || !out.has_shape(ndim, shape) || !out.in_place() ||
         (out.array->flags & Api::NPY_ARRAY_WRITEABLE_) == 0 ||
         std::any_of(operands.begin(), operands.end(), [&](const PlainArray& operand) { return overlap(out, operand); })) {
       return false;
@@ -297,7 +329,10 @@ bool Result::make(PyObject* given, DType dtype, int ndim, const Py_ssize_t* shap
 
 ArrayView Result::view() const {
   ArrayView view;
-  set_view(view, {py::detail::array_proxy(array_), output_.dtype, false});
+  PlainArray own;
+  own.array = py::detail::array_proxy(array_);
+  own.dtype = output_.dtype;
+  set_view(view, own);
   return view;
 }
 
@@ -311,11 +346,12 @@ PyObject* scalar(double value, DType dtype) {
   return result;
 }
 
-void bind_plain_arrays() {
+void bind_plain_arrays(py::module_& m) {
   const py::module_ numpy = py::module_::import("numpy");
   float16_type = py::object(numpy.attr("float16")).release().ptr();
   float32_type = py::object(numpy.attr("float32")).release().ptr();
   float64_type = py::object(numpy.attr("float64")).release().ptr();
+  m.def("read_others", [](py::object function) { as_array = function.release().ptr(); });
 }
 
 }  // namespace ndloss::binding

@@ -10,11 +10,13 @@
 
 namespace ndloss::binding {
 
-/// An array of exactly numpy.ndarray.
+/// An array of exactly numpy.ndarray, or what another array or a list was read as.
 struct PlainArray {
   const py::detail::PyArray_Proxy* array = nullptr;
   DType dtype = DType::float32;
   bool swapped = false;
+  bool weak = false;  // its dtype has no say in that of the result
+  py::object owner;   // where it was made for this call
 
   [[nodiscard]] int ndim() const { return array->nd; }
   [[nodiscard]] std::int64_t length(int axis) const { return array->dimensions[axis]; }
@@ -28,7 +30,10 @@ struct PlainArray {
   [[nodiscard]] bool in_place() const;
 };
 
-/// Declines what the core does not read.
+/// An ndarray; declines what the core does not read.
+[[nodiscard]] bool plain_ndarray(PyObject* object, PlainArray& out);
+
+/// The same of an array of another package or a list, by `_array.as_array`.
 [[nodiscard]] bool plain_array(PyObject* object, PlainArray& out);
 
 /// The type of results for these arguments, as `_array.py` has it: the widest floating one, float32 where none is.
@@ -71,6 +76,6 @@ class Result {
 /// A NumPy scalar, rounded once, without a warning where it overflows.
 [[nodiscard]] PyObject* scalar(double value, DType dtype);
 
-void bind_plain_arrays();
+void bind_plain_arrays(py::module_& m);
 
 }  // namespace ndloss::binding

@@ -12,8 +12,8 @@ namespace ndloss::binding {
 /// Elements from which on a call lets other Python threads run.
 inline constexpr std::int64_t gil_worth = 1 << 14;
 
-/// Py_None: the Python path is to check, convert or raise.
-[[nodiscard]] inline PyObject* decline() { Py_RETURN_NONE; }
+/// Py_None, and the Python path is to check, convert or raise; null after an error.
+[[nodiscard]] inline PyObject* decline() { return PyErr_Occurred() != nullptr ? nullptr : Py_NewRef(Py_None); }
 
 /// 'mean', 'sum' or 'none'; anything else declines.
 [[nodiscard]] bool read_reduction(PyObject* object, Reduction& reduction);
@@ -129,9 +129,6 @@ bool run_plain(const Body& body, std::int64_t work) {
   return false;
 }
 
-/// None after something that declined, null after an error.
-[[nodiscard]] inline PyObject* declined() { return PyErr_Occurred() != nullptr ? nullptr : decline(); }
-
 /// A tuple of two new references, either of which may be null after an error.
 [[nodiscard]] PyObject* pair_of(PyObject* first, PyObject* second);
 
@@ -147,7 +144,7 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
     if (operands.output_ndim == 0 || options.return_divisor ||
         !losses.make(options.out, operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays) ||
         !run_plain([&] { return mapped(call, losses.output()); }, first.size())) {
-      return declined();
+      return decline();
     }
     return losses.release();
   }
@@ -158,7 +155,7 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
     return !total.bad.found();
   };
   if (options.out != nullptr || !run_plain(body, first.size())) {
-    return declined();
+    return decline();
   }
   PyObject* value = scalar(total.compute(reduction), operands.dtype);
   return options.return_divisor ? pair_of(value, scalar(total.divisor(), DType::float64)) : value;
@@ -187,12 +184,12 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
     if (!grads[k].make(options.out, dtype, first.ndim(), first.shape(), operands.arrays) ||
         (hessian && !curvatures[k].make(nullptr, dtype, first.ndim(), first.shape(), operands.arrays)) ||
         !set_derivatives(wanted, argument, grads[k], curvatures[k].output())) {
-      return declined();
+      return decline();
     }
   }
   if (unreduced) {
     if (!losses.make(nullptr, operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays)) {
-      return declined();
+      return decline();
     }
     wanted.value = losses.output();
   }
@@ -205,7 +202,7 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
     return !total.bad.found();
   };
   if (!run_plain(body, first.size())) {
-    return declined();
+    return decline();
   }
   PyObject* derivatives = released(grads, options);
   if (hessian) {

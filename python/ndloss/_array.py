@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ndloss import _core
+
 if TYPE_CHECKING:
     from ndloss._typing import Array
 
@@ -44,6 +46,10 @@ def as_array(function: str, argument: str, value: object) -> tuple[Array, bool]:
     from ndloss import _interchange
 
     _interchange.not_real(function, argument, dtype)
+
+
+# Where a call is plain but for the kind of its arrays, the core asks for what it can read.
+_core.read_others(as_array)
 
 
 def is_sparse(value: object) -> bool:

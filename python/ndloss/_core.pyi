@@ -1,6 +1,6 @@
 """The C++ core. Private."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -182,6 +182,7 @@ cosine_embedding_loss: Plain
 ctc_loss: Plain
 triplet_margin_loss: Plain
 
+def read_others(as_array: Callable[[str, str, object], tuple[Array, bool]]) -> None: ...
 def answer_requests(value_and_grad: type, grad_hess: type) -> None: ...
 def activate(name: str, input: Array, axis: int, upstream: Array | None, twice: bool, out: Array, threads: int) -> None: ...
 def row_block(name: str, classes: int) -> int: ...

@@ -5,6 +5,7 @@ No package is imported here that the object at hand does not come from.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -38,11 +39,17 @@ def imported(function: str, argument: str, value: object) -> Array:
     """The argument as an array of whatever dtype."""
     if isinstance(value, np.ma.MaskedArray):
         refuse(function, argument, "is a masked array", ".filled() or, with mask=~numpy.ma.getmaskarray(x), x.data")
-    for kind in type(value).__mro__:
-        package = str(kind.__module__).partition(".")[0]
+    return _read(function, argument, value, _reader(type(value)))
+
+
+@functools.lru_cache(maxsize=64)
+def _reader(kind: type) -> Reader:
+    """By the package that the type, or one it inherits from, belongs to."""
+    for base in kind.__mro__:
+        package = str(base.__module__).partition(".")[0]
         if package in PACKAGES:
-            return _read(function, argument, value, PACKAGES[package])
-    return _read(function, argument, value, _any)
+            return PACKAGES[package]
+    return _any
 
 
 def carries_dtype(value: object) -> bool:
@@ -101,6 +108,12 @@ def _torch(function: str, argument: str, value: Any) -> Array:
 
     if not isinstance(value, torch.Tensor):
         return _any(function, argument, value)
+    if value.dtype is not torch.bfloat16:
+        try:
+            usual: Array = value.numpy()
+            return usual
+        except (RuntimeError, TypeError):
+            pass  # for one of these reasons, or a dtype that NumPy lacks
     calls = [
         (value.requires_grad, "requires a gradient", ".detach()"),
         (value.layout != torch.strided, "is sparse", ".to_dense()"),
@@ -122,8 +135,8 @@ def _torch(function: str, argument: str, value: Any) -> Array:
         if numbers is None:
             refuse(function, argument, f"is a tensor of {name}, which takes the package ml_dtypes", ".float(), or install it")
         return np.asarray(value.view(torch.uint8).numpy().view(getattr(numbers, name)))
-    array: Array = value.numpy()
-    return array
+    last: Array = value.numpy()
+    return last
 
 
 def _jax(function: str, argument: str, value: Any) -> Array:

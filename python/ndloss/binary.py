@@ -185,6 +185,8 @@ class BCELoss(Loss):
         self.policy = _options.policy("BCELoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
+        if not (self.policy or options):  # dictionaries cost a tenth of a small call
+            return binary_cross_entropy(input, target, self.weight, None, None, self.reduction, ignore_index=self.ignore_index)
         return binary_cross_entropy(
             input, target, self.weight, None, None, self.reduction, ignore_index=self.ignore_index, **{**self.policy, **options}
         )
@@ -380,6 +382,10 @@ class BCEWithLogitsLoss(Loss):
         self.policy = _options.policy("BCEWithLogitsLoss", policy)
 
     def __call__(self, input: ArrayLike, target: ArrayLike, **options: Any) -> Any:
+        if not (self.policy or options):  # dictionaries cost a tenth of a small call
+            return binary_cross_entropy_with_logits(
+                input, target, self.weight, None, None, self.reduction, self.pos_weight, ignore_index=self.ignore_index
+            )
         return binary_cross_entropy_with_logits(
             input,
             target,
