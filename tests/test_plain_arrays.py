@@ -113,6 +113,19 @@ def test_options_broadcast_as_checked(case: LossCase, reduction: str) -> None:
 
 
 @pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
+def test_operands_broadcast_as_checked(case: LossCase, reduction: str) -> None:
+    """Or are refused; a gradient has the shape of its own operand."""
+    sample, _ = batch(case.name, "float32", reduction, 9)
+    for k, array in enumerate(sample.args):
+        places = [(0,), (slice(1),), (..., slice(1)), (..., 0), (...,) + (slice(1),) * array.ndim, (0,) * array.ndim, (slice(0),)]
+        for place in [*places, (None,), (..., None), (slice(2),)]:
+            for layout in ("contiguous", "scattered"):
+                args = (*sample.args[:k], LAYOUTS[layout](np.asarray(array[place])), *sample.args[k + 1 :])
+                assert_as_checked(case, args, sample.kwargs)
+                assert_as_checked(case, args, sample.kwargs, broadcast=False)
+
+
+@pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
 def test_numbers_that_multiply_gradients_and_divisors_are_as_checked(case: LossCase, reduction: str) -> None:
     sample, _ = batch(case.name, "float32", reduction, 9)
     function = getattr(F, case.name)

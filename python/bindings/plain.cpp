@@ -42,19 +42,30 @@ struct PlainElementwise {
   ArrayView sample_weight;
   ArrayView mask;
 
-  /// Arrays of one shape; class weights among them broadcast to it. False declines.
+  /// Whether an operand may have another shape than the first.
+  [[nodiscard]] bool may_spread(Spreads spreads, const PlainArray& operand) const {
+    if (spreads != Spreads::along_one || operand.ndim() != arrays[0].ndim()) {
+      return spreads == Spreads::always;
+    }
+    int axes = 0;
+    for (int d = 0; d < operand.ndim(); ++d) {
+      axes += operand.length(d) != arrays[0].length(d) ? 1 : 0;
+    }
+    return axes == 1;
+  }
+
+  /// Arrays of one shape, or that may be spread to that of the first. False declines.
   [[nodiscard]] bool read_operands(const RegisteredLoss& loss, PyObject* const* args) {
     const PlainArray& first = arrays[0];
     for (int k = 0; k < loss.operands; ++k) {
       if (!plain_array(args[k], arrays[k])) {
         return false;
       }
-      if (k < loss.operands - loss.class_weights) {
-        if (!arrays[k].has_shape(first.ndim(), first.shape())) {
-          return false;
-        }
+      const bool is_weight = k >= loss.operands - loss.class_weights;
+      if (arrays[k].has_shape(first.ndim(), first.shape())) {
         set_view(views[k], arrays[k]);
-      } else if (!spread_view(views[k], arrays[k], first.ndim(), first.shape())) {
+      } else if (!(is_weight || may_spread(loss.spreads, arrays[k])) ||
+                 !spread_view(views[k], arrays[k], first.ndim(), first.shape())) {
         return false;
       }
       call.operands[k] = &views[k];

@@ -76,6 +76,11 @@ struct PlainOperands {
 
   [[nodiscard]] const PlainArray& first() const { return arrays.front(); }
 
+  /// Whether it has the shape of the first.
+  [[nodiscard]] bool is_whole(int argument) const {
+    return arrays[static_cast<std::size_t>(argument)].has_shape(first().ndim(), first().shape());
+  }
+
   [[nodiscard]] DType gradient(int argument) const {
     return asked ? dtype : gradient_dtype(arrays[static_cast<std::size_t>(argument)], dtype);
   }
@@ -177,7 +182,7 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
   }
   for (int k = 0; k < options.count; ++k) {
     const int argument = options.arguments[k];
-    if (argument >= operands.differentiable) {
+    if (argument >= operands.differentiable || !operands.is_whole(argument)) {
       return decline();
     }
     const DType dtype = operands.gradient(argument);

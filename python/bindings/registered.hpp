@@ -22,11 +22,15 @@ struct AnyLoss {
 /// Fills `to` with the loss whose parameters, in the order of params(), are `values`.
 using MakeLoss = void (*)(AnyLoss& to, const double* values);
 
+/// How operands are spread to the shape of the first without a word: not at all, along one axis, or by NumPy's rule.
+enum class Spreads : std::uint8_t { never, along_one, always };
+
 struct RegisteredLoss {
   const char* name;
   int operands;
   int inputs;
   int class_weights;  // so many operands, the last ones, broadcast and have no say in the dtype of the result
+  Spreads spreads;
   int parameters;
   bool batch_mean;
   MakeLoss make;
@@ -40,6 +44,18 @@ constexpr int parameter_count() {
     return 0;
   }
 }
+
+template <class L, class... Others>
+inline constexpr bool is_one_of = (std::is_same_v<L, Others> || ...);
+
+/// As the Python functions check it, which warn or raise for the others.
+template <class L>
+inline constexpr Spreads spreads =
+    is_one_of<L, GaussianNLLLoss, MarginRankingLoss> ? Spreads::along_one
+    : is_one_of<L, KLDivLoss, KLDivLogTargetLoss, PoissonNLLLoss, PoissonNLLFullLoss, PoissonNLLRateLoss,
+                PoissonNLLRateFullLoss, MultiLabelSoftMarginLoss, SoftMarginLoss, HingeEmbeddingLoss>
+        ? Spreads::always
+        : Spreads::never;
 
 template <class L>
 inline constexpr int class_weights = std::is_same_v<L, BCEWithLogitsPosWeightLoss> ? 1 : 0;
@@ -61,7 +77,7 @@ void make_loss(AnyLoss& to, [[maybe_unused]] const double* values) {
 template <class... L>
 constexpr auto registered_of(TypeList<L...> /*losses*/) {
   return std::array<RegisteredLoss, sizeof...(L)>{
-      {{L::name, L::operands, L::inputs, class_weights<L>, parameter_count<L>(), batch_mean<L>, make_loss<L>}...}};
+      {{L::name, L::operands, L::inputs, class_weights<L>, spreads<L>, parameter_count<L>(), batch_mean<L>, make_loss<L>}...}};
 }
 
 inline constexpr auto registered = registered_of(ElementwiseLosses{});

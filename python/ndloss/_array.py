@@ -141,6 +141,15 @@ def unboxed(array: Array) -> Any:
     return array[()] if array.ndim == 0 else array
 
 
+def piece(array: Array, begin: int, end: int) -> Array:
+    """A copy of elements [begin, end) in C order, in one dimension."""
+    if array.flags.c_contiguous:
+        copied: Array = array.reshape(-1)[begin:end].copy()
+    else:
+        copied = array.flat[begin:end]
+    return copied
+
+
 def place_within(own: tuple[int, ...], index: int, shape: tuple[int, ...]) -> int:
     """Which element of an array of shape `own`, broadcast to `shape`, is the one with that number there."""
     places = np.unravel_index(index, shape)[len(shape) - len(own) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,7 @@ class ElementwiseProblem(Record):
         )  # fmt: skip
         # A broadcast weight enters the sum at every element, but torch's divisor once.
         if self.weighted_mean and self.weight is not None and self.weight.shape != shape:
-            self.repeats = max(int(np.prod(shape, dtype=np.int64)) // max(self.weight.size, 1), 1)
+            self.repeats = max(math.prod(shape) // max(self.weight.size, 1), 1)
 
     def _spread(self, name: str) -> Array | None:
         """`sample_weight` or `mask`, which have the loss's shape, in that of the elements."""
@@ -287,12 +288,12 @@ class ElementwiseProblem(Record):
 
     @property
     def stream_units(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def stream_piece(self, begin: int, end: int) -> Piece:
         """Units [begin, end) as arrays of one dimension."""
         arrays = self.arrays if self.weights is None else (*self.arrays, self.weights)
-        return tuple(array.flat[begin:end] for array in arrays)
+        return tuple([_array.piece(array, begin, end) for array in arrays])
 
     def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator:
         return self._accumulated(total, begin, end, True)

@@ -39,7 +39,8 @@ def imported(function: str, argument: str, value: object) -> Array:
     """The argument as an array of whatever dtype."""
     if isinstance(value, np.ma.MaskedArray):
         refuse(function, argument, "is a masked array", ".filled() or, with mask=~numpy.ma.getmaskarray(x), x.data")
-    return _read(function, argument, value, _reader(type(value)))
+    kind: Any = type(value)
+    return _read(function, argument, value, _reader(kind))
 
 
 @functools.lru_cache(maxsize=64)

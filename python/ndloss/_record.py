@@ -55,7 +55,7 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, type(self)):
             return NotImplemented
-        return self._values() == other._values()
+        return self.__dict__ == other.__dict__ or self._values() == other._values()
 
     def __hash__(self) -> int:
         return hash(tuple(self._values()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +127,7 @@ class RowProblem(Record):
 
     def _derive(self, scale: float, upstream: Array | None, out: Array | None, written: dict[str, Array]) -> _core.Accumulator:
         """Writes gradients and, if it is wanted, the unreduced loss; what the losses come to."""
-        rows, width = prod(self.rows), max(self.classes, 1)
+        rows, width = math.prod(self.rows), max(self.classes, 1)
         by_weight = [
             _broadcast.Derivative(written[name], (rows, self.classes), self.twice, self.settings.num_threads)
             for name in ("weight",)
@@ -205,18 +205,18 @@ class RowProblem(Record):
 
     @property
     def stream_units(self) -> int:
-        return int(np.prod(self.rows, dtype=np.int64))
+        return math.prod(self.rows)
 
     def stream_piece(self, begin: int, end: int) -> Piece:
         """Rows [begin, end) and their targets."""
 
         def rows_of(array: Array) -> Array:
-            flat: Array = np.moveaxis(array, self.axis, -1).flat[begin * self.classes : end * self.classes]
-            return flat.reshape(end - begin, self.classes)
+            last = array if self.axis == array.ndim - 1 else np.moveaxis(array, self.axis, -1)
+            return _array.piece(last, begin * self.classes, end * self.classes).reshape(end - begin, self.classes)
 
         rows = rows_of(self.input[0])
         if self.labels is not None:
-            return rows, self.labels.flat[begin:end]
+            return rows, _array.piece(self.labels, begin, end)
         if self.label_sets is not None:
             return rows, rows_of(self.label_sets)
         assert self.probabilities is not None

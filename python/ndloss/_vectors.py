@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +122,7 @@ class VectorProblem(Record):
             # One gradient is written before the next is computed.
             apart = (*self._inputs, upstream)
             grad, finished[name] = _outputs.target(self.function, "out", given[name], array.shape, dtype, apart=apart)
-            if array.size == prod(self.shape):
+            if array.size == math.prod(self.shape):
                 direct[name] = self._features_last(grad.reshape(self.shape))
             else:
                 summed[name], finished[name] = self._summed_to(grad, finished[name])
@@ -161,7 +161,7 @@ class VectorProblem(Record):
         block = _core.vector_block(self.features) * width
         total = _core.Accumulator()
         for chosen, begin, end, in_order in _broadcast.slabs(shape, [*summed.values()], block, width):
-            first, last = begin // width, end // width if end < prod(shape) else prod(self.rows)
+            first, last = begin // width, end // width if end < math.prod(shape) else math.prod(self.rows)
             slabs = {name: one.place(begin, end) for name, one in summed.items() if one in chosen}
             places = {**direct, **slabs} if in_order else slabs
             part = self.call.gradients(
@@ -201,13 +201,13 @@ class VectorProblem(Record):
 
     @property
     def stream_units(self) -> int:
-        return int(np.prod(self.rows, dtype=np.int64))
+        return math.prod(self.rows)
 
     def stream_piece(self, begin: int, end: int) -> Piece:
         """Rows [begin, end) of every vector, and their labels."""
         width = self.features
-        flat = (array.flat[begin * width : end * width].reshape(end - begin, width) for array in self.arrays)
-        return (*flat,) if self.labels is None else (*flat, self.labels.flat[begin:end])
+        flat = (_array.piece(array, begin * width, end * width).reshape(end - begin, width) for array in self.arrays)
+        return (*flat,) if self.labels is None else (*flat, _array.piece(self.labels, begin, end))
 
     def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator:
         return self.call.accumulate(total, begin, end)
