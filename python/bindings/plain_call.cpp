@@ -195,6 +195,23 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
   return options.out == nullptr || (options.sample_weight.array == nullptr && options.mask.array == nullptr);
 }
 
+bool spread(const PlainArray& option, const PlainOperands& operands, bool by_row, std::int64_t classes, ArrayView& storage,
+            const ArrayView*& view) {
+  if (option.array == nullptr) {
+    return true;
+  }
+  if (!spread_view(storage, option, operands.output_ndim, operands.output_shape)) {
+    return false;
+  }
+  if (by_row) {
+    const auto last = static_cast<std::size_t>(storage.ndim++);
+    storage.shape[last] = classes;
+    storage.strides[last] = 0;
+  }
+  view = &storage;
+  return true;
+}
+
 PyObject* pair_of(PyObject* first, PyObject* second) {
   PyObject* pair = first != nullptr && second != nullptr ? PyTuple_Pack(2, first, second) : nullptr;
   Py_XDECREF(first);

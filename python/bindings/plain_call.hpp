@@ -86,6 +86,11 @@ struct PlainOperands {
   }
 };
 
+/// An option with numbers that broadcast to the loss elements: the view of it, spread over the rows where an element is a row.
+/// False declines.
+[[nodiscard]] bool spread(const PlainArray& option, const PlainOperands& operands, bool by_row, std::int64_t classes,
+                          ArrayView& storage, const ArrayView*& view);
+
 /// Where the derivatives for one operand go; false where the loss has none of that order.
 template <class Gradients>
 bool set_derivatives(Gradients& wanted, int argument, const Result& grad, const Output& hess) {
