@@ -227,5 +227,5 @@ class FactoredGradHess:
         rows = cast("ElementwiseProblem", problem)
         dtype = rows.settings.gradient_dtype(*rows.operands["input"], rows.dtype)
         grad, hess = np.empty(rows.shape, dtype), np.empty(rows.shape, dtype)
-        rows.call.gradients(self.factor, None, (grad, None), None, (hess, None))
+        rows.call.gradients(self.factor * rows.call.scale("sum"), None, (grad, None), None, (hess, None))
         return grad, hess
