@@ -136,7 +136,7 @@ TEST_CASE("nothing has a mean of NaN and a sum of 0") {
   CHECK(ndloss::evaluate(TripletMarginLoss{}, {view, view, view}, {.reduction = Reduction::sum}) == 0);
 }
 
-TEST_CASE("powers and roots are within 2.2 units in the last place") {
+TEST_CASE("powers and roots are within 2.5 units in the last place") {
   std::mt19937_64 random(5);
   std::uniform_real_distribution<double> exponents(-8, 8);
   std::uniform_real_distribution<double> logs(-40, 40);
@@ -154,7 +154,7 @@ TEST_CASE("powers and roots are within 2.2 units in the last place") {
     }
   }
   CAPTURE(worst);
-  CHECK(worst <= 2.2);
+  CHECK(worst <= 2.5);
   CHECK(ndloss::math::power(0.0, 2.5) == 0);
   CHECK(ndloss::math::power(0.0, -2.5) == INFINITY);
   CHECK(ndloss::math::power(INFINITY, 2.5) == INFINITY);

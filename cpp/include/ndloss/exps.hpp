@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <iterator>
 #include <utility>
 
 #include "ndloss/inline.hpp"
@@ -27,12 +26,22 @@ NDLOSS_INLINE auto several(const One& one) {
 
 /// Horner's rule for several x at once, from the coefficients below `Left` on; `p` is what those above have come to.
 template <std::size_t Left, class V, std::size_t M, int N>
-NDLOSS_INLINE Several<V, N> polynomials(const V (&c)[M], const Several<V, N>& x, const Several<V, N>& p) {
+NDLOSS_INLINE Several<V, N> horner(const V (&c)[M], const Several<V, N>& x, const Several<V, N>& p) {
   if constexpr (Left == 0) {
     return p;
   } else {
-    return polynomials<Left - 1>(
+    return horner<Left - 1>(
         c, x, several<N>([&](int i) __attribute__((always_inline)) { return fma(p.of[i], x.of[i], c[Left - 1]); }));
+  }
+}
+
+/// polynomial of several x at once.
+template <class V, std::size_t M, int N>
+NDLOSS_INLINE Several<V, N> polynomials(const V (&c)[M], const Several<V, N>& x) {
+  if constexpr (M <= horner_coefficients) {
+    return horner<M - 1>(c, x, several<N>([&](int /*i*/) __attribute__((always_inline)) { return c[M - 1]; }));
+  } else {
+    return several<N>([&](int i) __attribute__((always_inline)) { return polynomial(c, x.of[i]); });
   }
 }
 
@@ -53,11 +62,9 @@ struct ScaledExps {
 template <class V, int N>
 NDLOSS_INLINE ScaledExps<V, N> exps_scaled(const Several<V, N>& t, V magic) {
   using R = Real<V>;
-  constexpr std::size_t degree = std::size(R::exp_tail) - 1;
   const auto power = several<N>([&](int i) __attribute__((always_inline)) { return split_power(t.of[i], magic); });
   const auto r = several<N>([&](int i) __attribute__((always_inline)) { return power.of[i].r; });
-  const auto top = several<N>([&](int /*i*/) __attribute__((always_inline)) { return R::exp_tail[degree]; });
-  const auto tail = polynomials<degree>(R::exp_tail, r, top);
+  const auto tail = polynomials(R::exp_tail, r);
   return {several<N>([&](int i) __attribute__((always_inline)) { return exp_of_remainder(power.of[i], tail.of[i]); }),
           several<N>([&](int i) __attribute__((always_inline)) { return power.of[i].scale; })};
 }

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <tuple>
 #include <type_traits>
 
 #include "ndloss/inline.hpp"
@@ -157,15 +158,41 @@ NDLOSS_INLINE V within(V x, V floor, V ceiling) {
   return select(x > ceiling, ceiling, at_least(x, floor));
 }
 
-/// c[0] + c[1] x + ... by Horner's rule.
+/// c[First] + c[First + 1] x + ... of `Count` coefficients by Estrin's scheme: both halves side by side, the higher one times a
+/// power of x. The powers are x, x^2, x^4, ...: arguments, because an array of them would not be vectorized.
+template <std::size_t First, std::size_t Count, class V, std::size_t N, class... Powers>
+NDLOSS_INLINE V halves(const V (&c)[N], Powers... powers) {
+  if constexpr (Count == 1) {
+    return c[First];
+  } else {
+    constexpr std::size_t low = std::bit_ceil(Count) / 2;
+    const V high = halves<First + low, Count - low>(c, powers...);
+    const V power = std::get<std::countr_zero(low)>(std::tuple<Powers...>(powers...));
+    return fma(high, power, halves<First, low>(c, powers...));
+  }
+}
+
+/// Coefficients up to which Horner's rule is taken: each of its steps waits for the one before, and of a longer chain the
+/// processor cannot look far enough ahead to fill the time.
+inline constexpr std::size_t horner_coefficients = 5;
+
+/// c[0] + c[1] x + ...
 template <class V, std::size_t N>
 NDLOSS_INLINE V polynomial(const V (&c)[N], V x) {
-  V p = c[N - 1];
+  if constexpr (N <= horner_coefficients) {
+    V p = c[N - 1];
 #pragma GCC unroll 32
-  for (std::size_t i = N - 1; i > 0; --i) {
-    p = fma(p, x, c[i - 1]);
+    for (std::size_t i = N - 1; i > 0; --i) {
+      p = fma(p, x, c[i - 1]);
+    }
+    return p;
+  } else {
+    static_assert(N <= 32);
+    const V x2 = x * x;
+    const V x4 = x2 * x2;
+    const V x8 = x4 * x4;
+    return halves<0, N>(c, x, x2, x4, x8, x8 * x8);
   }
-  return p;
 }
 
 /// coefficient * x, where a zero coefficient gives 0 whatever x holds (torch's xlogy rule; NaN and infinity included).
