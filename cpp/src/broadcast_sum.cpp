@@ -7,6 +7,7 @@
 #include "ndloss/math.hpp"
 #include "parallel.hpp"
 #include "softmax_tile.hpp"
+#include "store.hpp"
 
 namespace ndloss {
 namespace {
@@ -170,7 +171,6 @@ template <class T>
 void BroadcastSum::add_short(const T* terms, std::int64_t first, std::int64_t count) const {
   constexpr std::int64_t columns = 64;
   T turned[columns * tile_rows];
-  const std::int64_t item = item_size(to_.dtype);
   for (std::int64_t row = 0; row < count; row += tile_rows) {
     const std::int64_t rows = std::min<std::int64_t>(tile_rows, count - row);
     const T* from = terms + row * period_;
@@ -189,7 +189,7 @@ void BroadcastSum::add_short(const T* terms, std::int64_t first, std::int64_t co
       }
     }
     close(heads, tails, rows);
-    active_pack<double>().unpack[static_cast<int>(to_.dtype)](heads, rows, static_cast<char*>(to_.data) + (first + row) * item);
+    store_block(to_, first + row, rows, heads);
   }
 }
 
@@ -263,8 +263,7 @@ void BroadcastSum::close_lanes(Sums& sums, std::int64_t slot) const {
 /// Rounds the sums of a period to where they belong, and clears them.
 void BroadcastSum::write(Sums& sums, std::int64_t period) const {
   close(sums.heads.data(), sums.tails.data(), slots_);
-  char* to = static_cast<char*>(to_.data) + period * slots_ * item_size(to_.dtype);
-  active_pack<double>().unpack[static_cast<int>(to_.dtype)](sums.heads.data(), slots_, to);
+  store_block(to_, period * slots_, slots_, sums.heads.data());
   std::fill(sums.heads.begin(), sums.heads.end(), 0.0);
   std::fill(sums.tails.begin(), sums.tails.end(), 0.0);
   sums.seen = 0;

@@ -23,10 +23,8 @@ class MarginScratch {
                           : 0),
         listed_(several ? height * classes : 0),
         per_class_(several ? classes : 0),
-        memory_(threads, 3 * bytes(numbers_, sizeof(T)) + bytes(across && gradient ? classes : 0, sizeof(T)) +
-                             2 * bytes(listed_, sizeof(std::int64_t)) + bytes(listed_, sizeof(T)) +
+        memory_(threads, 3 * bytes(numbers_, sizeof(T)) + 2 * bytes(listed_, sizeof(std::int64_t)) + bytes(listed_, sizeof(T)) +
                              bytes(several && gradient ? classes : 0, sizeof(double)) + bytes(per_class_, sizeof(Met))) {
-    has_line_ = across && gradient;
     has_slopes_ = several && gradient;
     for (int thread = 0; thread < threads; ++thread) {
       std::fill_n(of(thread, classes).met, per_class_, Met{0});
@@ -36,8 +34,7 @@ class MarginScratch {
   struct Parts {
     T* input;              // across: a tile of scores (along: rows of them, if they must be copied), ...
     T* output;             // ... one of gradients, ...
-    T* curvature;          // ... one of second derivatives, ...
-    T* line;               // ... and one row of them
+    T* curvature;          // ... and one of second derivatives
     std::int64_t* target;  // several targets: along, those of each row, ...
     T* times;              // ... how often each stands there, ...
     std::int64_t* labels;  // ... all labels as they were given (across, too), ...
@@ -56,7 +53,6 @@ class MarginScratch {
     parts.input = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
     parts.output = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
     parts.curvature = reinterpret_cast<T*>(take(numbers_, sizeof(T)));
-    parts.line = reinterpret_cast<T*>(take(has_line_ ? classes : 0, sizeof(T)));
     parts.target = reinterpret_cast<std::int64_t*>(take(listed_, sizeof(std::int64_t)));
     parts.labels = reinterpret_cast<std::int64_t*>(take(listed_, sizeof(std::int64_t)));
     parts.times = reinterpret_cast<T*>(take(listed_, sizeof(T)));
@@ -73,7 +69,6 @@ class MarginScratch {
   std::int64_t numbers_;
   std::int64_t listed_;
   std::int64_t per_class_;
-  bool has_line_ = false;
   bool has_slopes_ = false;
   Scratch memory_;
 };
@@ -248,10 +243,10 @@ class MarginDriver {
     tile.curvature = curvature_ ? parts.curvature : nullptr;
     kernel()(tile);
     if (gradient_) {
-      unpack_tile(walk, output_array, offsets, count, in_scratch(walk, parts.output), parts.line);
+      unpack_tile(walk, output_array, offsets, count, in_scratch(walk, parts.output));
     }
     if (curvature_) {
-      unpack_tile(walk, curvature_array, offsets, count, in_scratch(walk, parts.curvature), parts.line);
+      unpack_tile(walk, curvature_array, offsets, count, in_scratch(walk, parts.curvature));
     }
   }
 
@@ -284,12 +279,15 @@ class MarginDriver {
 
   void point_rows(int k, const RowOffsets& offsets, int count, MarginRows<T>& rows) const {
     const Strided& output = base_.walk.array(k);
-    rows.item = item_size(output.dtype);
+    rows.stride = base_.walk.class_stride(k);
+    rows.array = &output;
+    bool in_place = rows.stride == static_cast<std::int64_t>(sizeof(T));
     for (int r = 0; r < count; ++r) {
       rows.row[r] = const_cast<char*>(output.data) + offsets.at(k, r);
+      in_place = in_place && native_at<T>(output, rows.row[r]);
     }
-    if (output.dtype != dtype_of<T>()) {
-      rows.unpack = active_pack<T>().unpack[static_cast<int>(output.dtype)];
+    if (!in_place) {
+      rows.store = store_numbers<T>;
     }
   }
 

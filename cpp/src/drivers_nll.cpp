@@ -66,7 +66,6 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
   active_pick<T>().likelihood(picked, rows.labels.label, rows.labels.weight, count, losses);
   if (walk.present(output_array)) {
     const Strided& grad = walk.array(output_array);
-    const auto store = active_pack<T>().unpack[static_cast<int>(grad.dtype)];
     const std::int64_t stride = walk.class_stride(output_array);
     clear_rows(walk, offsets, count);
     for (int r = 0; r < count; ++r) {
@@ -74,7 +73,7 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
       const std::int64_t y = rows.labels.label[r];
       if (y >= 0) {
         const T slope = rows.scale[r] * NLLLoss::slope(static_cast<T>(rows.labels.weight[r]));
-        store(&slope, 1, to + y * stride);
+        store_numbers(&slope, 1, 1, grad, to + y * stride, stride);
       }
     }
   }

@@ -10,6 +10,7 @@
 #include "blocks.hpp"
 #include "kernel_table.hpp"
 #include "ndloss/sequence.hpp"
+#include "store.hpp"
 
 namespace ndloss {
 namespace {
@@ -161,17 +162,41 @@ void copy_frames(const ArrayView& x, std::int64_t sample, std::int64_t frames, T
   }
 }
 
+/// Where the gradient of log-probabilities goes, given their shape.
+ArrayView places_of(const Output& grad, const ArrayView& x) {
+  if (grad.layout != nullptr) {
+    return *grad.layout;
+  }
+  ArrayView places = x;
+  places.data = grad.data;
+  places.dtype = grad.dtype;
+  places.swapped = false;
+  std::int64_t stride = item_size(grad.dtype);
+  for (const std::size_t d : {2U, 1U, 0U}) {
+    places.strides[d] = stride;
+    stride *= x.shape[d];
+  }
+  return places;
+}
+
 /// Puts a sample's rows where its gradient belongs, and 0 behind its last frame.
 template <class T>
-void store_frames(const Output& grad, const ArrayView& x, std::int64_t sample, std::int64_t frames, const T* rows) {
-  const std::int64_t classes = x.shape[2];
-  const std::int64_t bytes = classes * item_size(grad.dtype);
-  char* to = static_cast<char*>(grad.data) + sample * bytes;
-  for (std::int64_t t = 0; t < x.shape[0]; ++t, to += x.shape[1] * bytes) {
-    if (t >= frames) {
-      std::memset(to, 0, static_cast<std::size_t>(bytes));
+void store_frames(const ArrayView& grad, std::int64_t sample, std::int64_t frames, const T* rows) {
+  const std::int64_t classes = grad.shape[2];
+  const std::int64_t item = item_size(grad.dtype);
+  Strided array;
+  array.dtype = grad.dtype;
+  array.swapped = grad.swapped;
+  char* to = static_cast<char*>(const_cast<void*>(grad.data)) + sample * grad.strides[1];
+  for (std::int64_t t = 0; t < grad.shape[0]; ++t, to += grad.strides[0]) {
+    if (t >= frames && grad.strides[2] == item) {
+      std::memset(to, 0, static_cast<std::size_t>(classes * item));
+    } else if (t >= frames) {
+      for (std::int64_t c = 0; c < classes; ++c) {
+        std::memset(to + c * grad.strides[2], 0, static_cast<std::size_t>(item));
+      }
     } else if (rows != nullptr) {
-      active_pack<T>().unpack[static_cast<int>(grad.dtype)](rows + t * classes, classes, to);
+      store_numbers(rows + t * classes, 1, classes, array, to, grad.strides[2]);
     }
   }
 }
@@ -185,7 +210,8 @@ Accumulator run_as(const SequenceCall& call, const Output& value, const Sequence
   const Lengths lengths(call);
   const LabelReader labels(call, lengths);
   const bool reads = reads_in_place<T>(x);
-  const bool writes = wanted == nullptr || wanted->log_probs.dtype == dtype_of<T>();
+  const ArrayView grad_places = wanted != nullptr ? places_of(wanted->log_probs, x) : ArrayView();
+  const bool writes = wanted == nullptr || reads_in_place<T>(grad_places);
   const Room room(lengths, classes, wanted != nullptr, !reads || !writes);
   const double states = static_cast<double>(2 * lengths.most_labels + 1) * state_cost * (wanted != nullptr ? 3.0 : 1.0);
   const double row = wanted != nullptr ? static_cast<double>(classes) * class_cost : 0.0;
@@ -227,10 +253,11 @@ Accumulator run_as(const SequenceCall& call, const Output& value, const Sequence
         if (wanted != nullptr) {
           const double upstream = wanted->upstream.empty() ? 1.0 : wanted->upstream[at];
           // A row of the gradient may take the place of its frame, which is not read again.
-          T* grad = writes ? static_cast<T*>(wanted->log_probs.data) + n * classes : copied;
+          char* place = static_cast<char*>(const_cast<void*>(grad_places.data)) + n * grad_places.strides[1];
+          T* grad = writes ? reinterpret_cast<T*>(place) : copied;
           loss = kernels.ctc_gradient(sample, wanted->scale * upstream / divisor, call.loss.zero_infinity, grad,
-                                      writes ? batch * classes : classes);
-          store_frames<T>(wanted->log_probs, x, n, sample.frames, writes ? nullptr : copied);
+                                      writes ? grad_places.strides[0] / static_cast<std::int64_t>(sizeof(T)) : classes);
+          store_frames<T>(grad_places, n, sample.frames, writes ? nullptr : copied);
         } else {
           loss = kernels.ctc_value(sample);
         }

@@ -98,7 +98,7 @@ class SoftmaxDriver {
   /// Whether staged tiles can go to the kernel as they are.
   [[nodiscard]] bool folds_staged(const StagedTiles<T>& staged) const {
     const bool stored = base_.wanted == nullptr || (staged.output != nullptr && base_.wanted->upstream == nullptr);
-    return labels_alone() && stored && (!value_.wanted() || value_.dtype == dtype_of<T>());
+    return labels_alone() && stored && Writer<T>(value_, 0).slots() == 0;
   }
 
   /// Folds staged tiles up to the first with a bad label; how many rows that were.
@@ -130,7 +130,7 @@ class SoftmaxDriver {
   /// A row without classes has no terms: 0, and nothing to divide by in a mean.
   [[nodiscard]] Accumulator rows_of_nothing() const {
     if (value_.wanted()) {
-      std::fill_n(static_cast<char*>(value_.data), value_.size * item_size(value_.dtype), char{0});
+      clear(value_);
     }
     Accumulator total = base_.call.initial;
     for (std::int64_t row = base_.call.begin; row < base_.end; row += tile_rows) {
@@ -171,10 +171,8 @@ class SoftmaxDriver {
     return tile_scratch() + (stages ? 2 * block : 0) + (turns_ ? turned_blocks(walk.classes()) * block : 0);
   }
 
-  /// Every array with a class axis, and one line to convert.
-  [[nodiscard]] std::int64_t tile_scratch() const {
-    return tile_numbers() * class_arrays + std::clamp<std::int64_t>(base_.walk.classes(), 16, row_segment) + 16;
-  }
+  /// Every array with a class axis.
+  [[nodiscard]] std::int64_t tile_scratch() const { return tile_numbers() * class_arrays; }
 
   [[nodiscard]] static const SoftmaxTable<T>& table() {
     const SoftmaxTables& tables = *active_kernels().softmax;
@@ -249,7 +247,8 @@ class SoftmaxDriver {
       for (int k = output_array; k < class_arrays; ++k) {
         if (walk.present(k)) {
           places[k] = in_place<T>(walk, k, offsets, count);
-          direct = direct && places[k].direct;
+          direct = direct && places[k].direct && places[k].row_stride == places[output_array].row_stride &&
+                   places[k].class_stride == places[output_array].class_stride;
         }
       }
       for (int k = output_array; k < class_arrays && !direct; ++k) {
@@ -269,7 +268,7 @@ class SoftmaxDriver {
     kernels().tile(tile);
     for (int k = output_array; k < class_arrays && job_ != SoftmaxJob::value && !direct; ++k) {
       if (walk.present(k) && staged.output == nullptr) {
-        unpack_tile(walk, k, offsets, count, places[k], numbers + class_arrays * each);
+        unpack_tile(walk, k, offsets, count, places[k]);
       }
     }
     if (folds_losses()) {
@@ -405,9 +404,8 @@ class SoftmaxDriver {
         if (walk.present(k)) {
           const Strided& array = walk.array(k);
           const std::int64_t begin = s * row_segment;
-          write_line(numbers + k * tile_numbers(), 1, one.tile.classes, array.dtype,
-                     const_cast<char*>(array.data) + offsets.at(k, 0) + begin * walk.class_stride(k), walk.class_stride(k),
-                     numbers + class_arrays * tile_numbers());
+          store_numbers(numbers + k * tile_numbers(), 1, one.tile.classes, array,
+                        const_cast<char*>(array.data) + offsets.at(k, 0) + begin * walk.class_stride(k), walk.class_stride(k));
         }
       }
     };
@@ -427,8 +425,8 @@ class SoftmaxDriver {
     const double slope = CrossEntropyLoss::slope_at_target(whole.row, whole.coefficients, a + shared, label_input, probability);
     const T result = static_cast<T>(slope) * rows.scale[0];
     const Strided& array = base_.walk.array(output_array);
-    active_pack<T>().unpack[static_cast<int>(array.dtype)](
-        &result, 1, const_cast<char*>(array.data) + offsets.at(output_array, 0) + y * base_.walk.class_stride(output_array));
+    const std::int64_t stride = base_.walk.class_stride(output_array);
+    store_numbers(&result, 1, 1, array, const_cast<char*>(array.data) + offsets.at(output_array, 0) + y * stride, stride);
   }
 
   /// Rows so long that each is a parallel job of its own.

@@ -1,5 +1,6 @@
 // Rows of vectors over whole arrays: tiles of rows, packed where they are not plain, folded by the kernels, joined in order.
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 
 #include "blocks.hpp"
@@ -182,11 +183,10 @@ class VectorDriver {
     }
   }
 
-  /// A tile's numbers for every vector and gradient, a line for writing, and what kernels fetch ahead of it: it must not be
-  /// another thread's.
+  /// A tile's numbers for every vector and gradient, and what kernels fetch ahead of them: it must not be another thread's.
   [[nodiscard]] std::int64_t scratch_numbers() const {
     constexpr std::int64_t ahead = vector_bytes_ahead / static_cast<std::int64_t>(sizeof(T));
-    return 2 * vectors_ * room_ + std::max<std::int64_t>(features_, vector_tile_rows) + ahead;
+    return 2 * vectors_ * room_ + vector_tile_rows + ahead;
   }
 
   [[nodiscard]] RowPlaces places(int k, std::int64_t row, int count) const {
@@ -283,15 +283,21 @@ class VectorDriver {
     }
     kernel_(tile, with_);
     if (wanted_ != nullptr) {
-      T* line = numbers + 2 * vectors_ * room_;
       for (int k = 0; k < vectors_; ++k) {
         if (tile.grad[k] == nullptr || direct[k]) {
           continue;
         }
         const RowOperand& grad = operands_[grad_index + k];
+        if (grad_places[k].even && std::abs(grad_places[k].stride) < std::abs(grad.feature_stride)) {
+          char* to = const_cast<char*>(grad.array.data) + grad_places[k].first;
+          for (std::int64_t f = 0; f < features_; ++f) {
+            store_numbers(tile.grad[k] + f, features_, count, grad.array, to + f * grad.feature_stride, grad_places[k].stride);
+          }
+          continue;
+        }
         for (int r = 0; r < count; ++r) {
-          write_line(tile.grad[k] + r * features_, 1, features_, grad.array.dtype,
-                     const_cast<char*>(grad.array.data) + grad_places[k].at(r), grad.feature_stride, line);
+          store_numbers(tile.grad[k] + r * features_, 1, features_, grad.array,
+                        const_cast<char*>(grad.array.data) + grad_places[k].at(r), grad.feature_stride);
         }
       }
     }
@@ -300,8 +306,7 @@ class VectorDriver {
       for (int r = 0; r < count; ++r) {
         rounded[r] = static_cast<T>(losses[r]);
       }
-      char* to = static_cast<char*>(value_.data) + (row - call_.begin) * item_size(value_.dtype);
-      active_pack<T>().unpack[static_cast<int>(value_.dtype)](rounded, count, to);
+      Writer<T>(value_, call_.begin).store(row, count, rounded);
     }
   }
 

@@ -11,6 +11,7 @@
 #include "kernel_table.hpp"
 #include "layout.hpp"
 #include "ndloss/calls.hpp"
+#include "store.hpp"
 
 namespace ndloss {
 
@@ -362,33 +363,6 @@ class Operands {
   std::int64_t loss_slot_ = 0;
   std::int64_t divisor_slot_ = 0;
   Strided arrays_[arrays];
-};
-
-/// Where a block's results go: into the output itself where its type is the compute type, else through scratch.
-template <class T>
-class Writer {
- public:
-  /// Blocks of scratch it needs.
-  [[nodiscard]] std::int64_t slots() const { return output_.wanted() && !in_place_ ? 1 : 0; }
-
-  Writer(const Output& output, std::int64_t origin)
-      : output_(output), origin_(origin), in_place_(output.dtype == dtype_of<T>()) {}
-
-  [[nodiscard]] T* begin(std::int64_t position, T* numbers) const {
-    return output_.wanted() && in_place_ ? static_cast<T*>(output_.data) + (position - origin_) : numbers;
-  }
-
-  void end(std::int64_t position, std::int64_t count, const T* numbers) const {
-    if (output_.wanted() && !in_place_) {
-      char* to = static_cast<char*>(output_.data) + (position - origin_) * item_size(output_.dtype);
-      active_pack<T>().unpack[static_cast<int>(output_.dtype)](numbers, count, to);
-    }
-  }
-
- private:
-  Output output_;
-  std::int64_t origin_;
-  bool in_place_;
 };
 
 /// A piece of a block: elements [first, first + count) of it.

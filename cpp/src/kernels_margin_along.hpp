@@ -74,9 +74,9 @@ NDLOSS_INLINE T read_class(const MarginTile<T>& tile, int r, std::ptrdiff_t c) {
 
 template <class T>
 NDLOSS_INLINE void write_class(const MarginRows<T>& rows, int r, std::ptrdiff_t c, T x) {
-  char* to = rows.row[r] + c * rows.item;
-  if (rows.unpack != nullptr) {
-    rows.unpack(&x, 1, to);
+  char* to = rows.row[r] + c * rows.stride;
+  if (rows.store != nullptr) {
+    rows.store(&x, 1, 1, *rows.array, to, rows.stride);
   } else {
     *reinterpret_cast<T*>(to) = x;
   }
@@ -88,9 +88,9 @@ template <class T>
 [[gnu::noinline]] double curvature_chunk(const MarginTile<T>& tile, int r, std::ptrdiff_t first, std::ptrdiff_t size,
                                          const T* slope) {
   const T coefficient = tile.coefficient[r];
-  char* to = tile.second.row[r] + first * tile.second.item;
+  char* to = tile.second.row[r] + first * tile.second.stride;
   T line[margin_chunk];
-  T* out = tile.second.unpack != nullptr ? line : reinterpret_cast<T*>(to);
+  T* out = tile.second.store != nullptr ? line : reinterpret_cast<T*>(to);
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::ptrdiff_t c = 0; c < size; ++c) {
@@ -98,8 +98,8 @@ template <class T>
     sum += curvature;
     out[c] = coefficient * curvature;
   }
-  if (tile.second.unpack != nullptr) {
-    tile.second.unpack(out, size, to);
+  if (tile.second.store != nullptr) {
+    tile.second.store(out, 1, size, *tile.second.array, to, tile.second.stride);
   }
   return static_cast<double>(sum);
 }
@@ -108,14 +108,14 @@ template <class T>
 template <class T>
 NDLOSS_INLINE void emit_chunk(const MarginTile<T>& tile, int r, std::ptrdiff_t first, std::ptrdiff_t size, T* slope) {
   const T coefficient = tile.coefficient[r];
-  char* to = tile.out.row[r] + first * tile.out.item;
-  T* out = tile.out.unpack != nullptr ? slope : reinterpret_cast<T*>(to);
+  char* to = tile.out.row[r] + first * tile.out.stride;
+  T* out = tile.out.store != nullptr ? slope : reinterpret_cast<T*>(to);
 #pragma omp simd
   for (std::ptrdiff_t c = 0; c < size; ++c) {
     out[c] = coefficient * slope[c];
   }
-  if (tile.out.unpack != nullptr) {
-    tile.out.unpack(slope, size, to);
+  if (tile.out.store != nullptr) {
+    tile.out.store(slope, 1, size, *tile.out.array, to, tile.out.stride);
   }
 }
 
@@ -177,7 +177,7 @@ void tile_along(const MarginTile<T>& given) {
           sums[k] += sum;
         }
       }
-      if (J == MarginJob::gradient && K == MarginKind::one_squared && tile.second.item != 0) {
+      if (J == MarginJob::gradient && K == MarginKind::one_squared && tile.second.stride != 0) {
         curvatures += curvature_chunk(tile, r, first, size, slope);
       }
       if constexpr (J == MarginJob::gradient) {
@@ -187,7 +187,7 @@ void tile_along(const MarginTile<T>& given) {
     if constexpr (J == MarginJob::gradient) {
       for (std::ptrdiff_t k = 0; k < count; ++k) {
         write_class(tile.out, r, target[k], tile.coefficient[r] * static_cast<T>(0.0 - sums[k]));
-        if (K == MarginKind::one_squared && tile.second.item != 0) {
+        if (K == MarginKind::one_squared && tile.second.stride != 0) {
           write_class(tile.second, r, target[k], tile.coefficient[r] * static_cast<T>(curvatures));
         }
       }

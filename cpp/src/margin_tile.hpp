@@ -9,12 +9,17 @@
 
 namespace ndloss {
 
-/// The rows of an output where a kernel along them writes: contiguous classes, of a type of their own.
+struct Strided;
+
+/// The rows of an output where a kernel along them writes: classes of a type and a stride of their own.
 template <class T>
 struct MarginRows {
   char* row[tile_rows];
-  std::ptrdiff_t item = 0;                                                  // in bytes
-  void (*unpack)(const T* from, std::ptrdiff_t count, void* to) = nullptr;  // null: of the compute type
+  std::ptrdiff_t stride = 0;  // of the classes, in bytes
+  const Strided* array = nullptr;
+  /// Null: contiguous classes of the compute type.
+  void (*store)(const T* from, std::ptrdiff_t step, std::int64_t count, const Strided& array, char* to,
+                std::int64_t stride) = nullptr;
 };
 
 /// At most `tile_rows` rows, each with its distinct targets, which are in [0, classes).
@@ -37,7 +42,7 @@ struct MarginTile {
   std::ptrdiff_t class_stride = 0;  // in bytes
   void (*pack)(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, std::ptrdiff_t step) = nullptr;
   MarginRows<T> out;
-  MarginRows<T> second;  // second derivatives, one target with squared hinge; no item: not wanted
+  MarginRows<T> second;  // second derivatives, one target with squared hinge; no stride: not wanted
 
   const std::int64_t* target = nullptr;  // of row r: target[r * target_stride], ..., count[r] of them
   const T* times = nullptr;              // how often each stands there, laid out as target; null: once

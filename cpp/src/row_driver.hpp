@@ -104,8 +104,7 @@ class RowDriver {
       for (int r = 0; r < rows; ++r) {
         numbers[r] = static_cast<T>(losses[r]);
       }
-      char* to = static_cast<char*>(value.data) + (row - call.begin) * item_size(value.dtype);
-      active_pack<T>().unpack[static_cast<int>(value.dtype)](numbers, rows, to);
+      Writer<T>(value, call.begin).store(row, rows, numbers);
     }
     add_rows(tile_sum(losses, rows), rows, labels, part);
   }

@@ -21,7 +21,7 @@ bool foldable(const RowDriver<T>& driver, const Output& value) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
   const Strided& input = walk.array(input_array);
   if (call.labels == nullptr || call.selects() || !call.weight.empty() || walk.classes() == 0 || input.dtype != dtype_of<T>() ||
-      input.swapped || walk.class_stride(input_array) % size != 0 || (value.wanted() && value.dtype != dtype_of<T>())) {
+      input.swapped || walk.class_stride(input_array) % size != 0 || (value.wanted() && Writer<T>(value, 0).slots() > 0)) {
     return false;
   }
   return driver.wanted == nullptr ||

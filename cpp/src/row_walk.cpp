@@ -49,6 +49,10 @@ void RowWalk::add_output(RowArray k, const Output& output) {
   if (!output.wanted()) {
     return;
   }
+  if (output.layout != nullptr) {
+    add_classes(k, *output.layout);
+    return;
+  }
   ArrayView view;
   view.data = output.data;
   view.dtype = output.dtype;

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #include "kernel_table.hpp"
 #include "layout.hpp"
 #include "ndloss/views.hpp"
 #include "softmax_tile.hpp"
+#include "store.hpp"
 
 namespace ndloss {
 
@@ -56,7 +58,7 @@ class RowWalk {
   /// Adds an array of the input's shape without the class axis.
   void add_rows(RowArray k, const ArrayView& view);
 
-  /// Adds a C-contiguous result of the input's shape, if it is wanted.
+  /// Adds a result of the input's shape, if it is wanted.
   void add_output(RowArray k, const Output& output);
 
   /// Adds a result of the rows from `first` on, one after the other, if it is wanted.
@@ -211,53 +213,42 @@ void scatter_tiles(const RowWalk& walk, int k, const T* from, std::int64_t tiles
   }
 }
 
-/// Writes `count` numbers, `step` apart, to an output of any floating type, `stride` bytes apart. `line` holds `count` numbers.
+/// Puts the numbers of a tile in scratch where they belong.
 template <class T>
-void write_line(const T* from, std::ptrdiff_t step, std::int64_t count, DType dtype, char* to, std::int64_t stride, T* line) {
-  if (dtype == dtype_of<T>()) {
-    for (std::int64_t c = 0; c < count; ++c) {
-      *reinterpret_cast<T*>(to + c * stride) = from[c * step];
-    }
-    return;
-  }
-  const auto store = active_pack<T>().unpack[static_cast<int>(dtype)];
-  const std::int64_t item = item_size(dtype);
-  if (stride == item) {
-    for (std::int64_t c = 0; c < count; ++c) {
-      line[c] = from[c * step];
-    }
-    store(line, count, to);
-    return;
-  }
-  char one[8];
-  for (std::int64_t c = 0; c < count; ++c) {
-    store(from + c * step, 1, one);
-    std::copy_n(one, item, to + c * stride);
-  }
-}
-
-template <class T>
-void unpack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, const TileNumbers<T>& tile, T* line) {
+void unpack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, const TileNumbers<T>& tile) {
   const Strided& array = walk.array(k);
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+  char* to = const_cast<char*>(array.data) + offsets.at(k, 0);
+  const std::int64_t classes = walk.classes();
+  const std::int64_t class_stride = walk.class_stride(k);
   std::int64_t row_stride = 0;
-  if (walk.across() && rows == tile_rows && array.dtype == dtype_of<T>() && walk.class_stride(k) == size &&
-      offsets.even(k, rows, row_stride)) {
-    T* to = reinterpret_cast<T*>(const_cast<char*>(array.data) + offsets.at(k, 0));
-    active_pack<T>().transpose_back(tile.data, walk.classes(), to, row_stride / size);
+  const bool whole = walk.across() && rows == tile_rows && offsets.even(k, rows, row_stride);
+  if (whole && native_at<T>(array, to) && class_stride == size && row_stride % size == 0) {
+    active_pack<T>().transpose_back(tile.data, classes, reinterpret_cast<T*>(to), row_stride / size);
     return;
   }
-  if (walk.across() && rows == tile_rows && array.dtype == dtype_of<T>() && offsets.even(k, rows, row_stride) &&
-      row_stride == size) {
-    char* to = const_cast<char*>(array.data) + offsets.at(k, 0);
-    for (std::int64_t c = 0; c < walk.classes(); ++c) {
-      std::memcpy(to + c * walk.class_stride(k), tile.data + c * tile.class_stride, tile_bytes<T>);
+  if (whole && std::abs(row_stride) < std::abs(class_stride)) {
+    for (std::int64_t c = 0; c < classes; ++c) {
+      store_numbers(tile.data + c * tile_rows, 1, rows, array, to + c * class_stride, row_stride);
+    }
+    return;
+  }
+  if (whole) {
+    constexpr std::int64_t most = 64;
+    T turned[tile_rows * most];
+    for (std::int64_t c = 0; c < classes; c += most) {
+      const std::int64_t n = std::min(most, classes - c);
+      active_pack<T>().transpose_back(tile.data + c * tile_rows, n, turned, n);
+      const bool together = row_stride == n * class_stride;
+      for (int r = 0; r < (together ? 1 : rows); ++r) {
+        store_numbers(turned + r * n, 1, together ? rows * n : n, array, to + r * row_stride + c * class_stride, class_stride);
+      }
     }
     return;
   }
   for (int r = 0; r < rows; ++r) {
-    write_line(tile.data + r * tile.row_stride, tile.class_stride, walk.classes(), array.dtype,
-               const_cast<char*>(array.data) + offsets.at(k, r), walk.class_stride(k), line);
+    store_numbers(tile.data + r * tile.row_stride, tile.class_stride, classes, array,
+                  const_cast<char*>(array.data) + offsets.at(k, r), class_stride);
   }
 }
 

@@ -118,7 +118,7 @@ Accumulator gradients(const RowCall& call, const RowGradients& wanted) {
   slopes.curvature = Output();
   const Accumulator total = run(call, &slopes, wanted.value);
   // At the end: it may stand where an operand did.
-  std::fill_n(static_cast<char*>(wanted.curvature.data), wanted.curvature.size * item_size(wanted.curvature.dtype), char{0});
+  clear(wanted.curvature);
   return total;
 }
 

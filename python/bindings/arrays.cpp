@@ -74,16 +74,29 @@ ArrayView view_of(const py::array& array) {
 }
 
 Output output_of(const py::object& object) {
+  Views views;
+  const Output output = output_of(object, views);
+  if (output.layout != nullptr) {
+    throw py::type_error("ndloss: these results go to C-contiguous arrays");
+  }
+  return output;
+}
+
+Output output_of(const py::object& object, Views& views) {
   if (object.is_none()) {
     return {};
   }
   py::array array = py::reinterpret_borrow<py::array>(object);
   const std::optional<DType> dtype = dtype_of_array(array);
-  const bool writable = dtype && (*dtype <= DType::bfloat16);
-  if (!writable || (array.flags() & py::array::c_style) == 0) {
-    throw py::type_error("ndloss: results go to C-contiguous floating-point arrays");
+  if (!dtype || *dtype > DType::bfloat16) {
+    throw py::type_error("ndloss: results go to floating-point arrays");
   }
-  return {array.mutable_data(), *dtype, array.size()};
+  Output output(array.mutable_data(), *dtype, array.size());
+  constexpr int in_place = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+  if ((array.flags() & in_place) != in_place || array.dtype().byteorder() == '>') {
+    output.layout = views.add(object);
+  }
+  return output;
 }
 
 Interrupt signals() {

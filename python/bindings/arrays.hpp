@@ -4,7 +4,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <deque>
+#include <forward_list>
 #include <optional>
 #include <utility>
 
@@ -19,6 +19,11 @@ namespace py = pybind11;
 
 /// The same for a C-contiguous, writable array that results go to.
 [[nodiscard]] Output output_of(const py::object& array);
+
+class Views;
+
+/// The same for a writable array of any layout, whose view is kept there.
+[[nodiscard]] Output output_of(const py::object& array, Views& views);
 
 /// The stored type of an array, if the core reads it.
 [[nodiscard]] std::optional<DType> dtype_of_array(const py::array& array);
@@ -45,13 +50,13 @@ class Views {
     if (object.is_none()) {
       return nullptr;
     }
-    arrays_.push_back(py::reinterpret_borrow<py::array>(object));
-    return &views_.emplace_back(view_of(arrays_.back()));
+    arrays_.push_front(py::reinterpret_borrow<py::array>(object));
+    return &views_.emplace_front(view_of(arrays_.front()));
   }
 
  private:
-  std::deque<py::array> arrays_;
-  std::deque<ArrayView> views_;
+  std::forward_list<py::array> arrays_;
+  std::forward_list<ArrayView> views_;
 };
 
 void bind_accumulator(py::module_& m);

@@ -67,7 +67,8 @@ class BoundElementwise {
   }
 
   py::object map(const py::object& out) const {
-    const Output output = output_of(out);
+    Views views;
+    const Output output = output_of(out, views);
     return bad_of(without_gil([&] { return ndloss::map(call_, output); }));
   }
 
@@ -91,12 +92,12 @@ class BoundElementwise {
     wanted.scale = scale;
     wanted.upstream = views.add(upstream);
     for (std::size_t k = 0; k < grads.size(); ++k) {
-      wanted.grads[k] = output_of(grads[k]);
+      wanted.grads[k] = output_of(grads[k], views);
     }
     for (std::size_t k = 0; k < curvatures.size(); ++k) {
-      wanted.curvatures[k] = output_of(curvatures[k]);
+      wanted.curvatures[k] = output_of(curvatures[k], views);
     }
-    wanted.value = output_of(value);
+    wanted.value = output_of(value, views);
     return without_gil([&] { return ndloss::gradients(call, wanted); });
   }
 
@@ -108,7 +109,7 @@ class BoundElementwise {
     call.begin = begin;
     call.end = end;
     const ArrayView* g = views.add(upstream);
-    const Output output = output_of(out);
+    const Output output = output_of(out, views);
     return bad_of(without_gil([&] { return ndloss::weight_gradient(call, g, scale, offset, output); }));
   }
 
@@ -122,7 +123,9 @@ class BoundElementwise {
 class BoundSum {
  public:
   BoundSum(const std::vector<std::int64_t>& shape, const py::array& to, int threads)
-      : to_(to), sum_(shape, std::vector<std::int64_t>(to.shape(), to.shape() + to.ndim()), output_of(to), threads) {}
+      : sum_(shape, std::vector<std::int64_t>(to.shape(), to.shape() + to.ndim()), output_of(to, views_), threads) {
+    static_cast<void>(views_.add(to));  // kept alive
+  }
 
   /// The next numbers of that shape, in C order, float32 or float64.
   void add(const py::array& slab) {
@@ -137,7 +140,7 @@ class BoundSum {
   }
 
  private:
-  py::array to_;
+  Views views_;
   BroadcastSum sum_;
 };
 

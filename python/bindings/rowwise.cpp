@@ -70,7 +70,8 @@ class BoundRows {
   }
 
   Accumulator map(const py::object& out) const {
-    const Output output = output_of(out);
+    Views views;
+    const Output output = output_of(out, views);
     return without_gil([&] { return ndloss::map(call_, output); });
   }
 
@@ -87,11 +88,11 @@ class BoundRows {
     RowGradients wanted;
     wanted.scale = scale;
     wanted.upstream = views.add(upstream);
-    wanted.input = output_of(grads[0]);
-    wanted.target = output_of(grads[1]);
+    wanted.input = output_of(grads[0], views);
+    wanted.target = output_of(grads[1], views);
     wanted.weight = output_of(grads[2]);
-    wanted.value = output_of(value);
-    wanted.curvature = output_of(curvature);
+    wanted.value = output_of(value, views);
+    wanted.curvature = output_of(curvature, views);
     return without_gil([&] { return ndloss::gradients(call, wanted); });
   }
 
@@ -125,7 +126,7 @@ void bind_rowwise(py::module_& m) {
         Views views;
         const ArrayView* from = views.add(input);
         const ArrayView* g = views.add(upstream);
-        const Output output = output_of(out);
+        const Output output = output_of(out, views);
         without_gil(
             [&] { activate(kind, *from, axis, g, twice ? DType::float64 : DType::float32, output, threads, signals()); });
       },

@@ -46,7 +46,8 @@ class BoundSequences {
     SequenceGradients wanted;
     wanted.scale = factor;
     wanted.upstream = upstream;
-    wanted.log_probs = output_of(grad);
+    Views views;
+    wanted.log_probs = output_of(grad, views);
     const Output output = output_of(value);
     return without_gil([&] { return run(call, output, &wanted); });
   }

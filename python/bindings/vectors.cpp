@@ -58,7 +58,8 @@ class BoundVectors {
   }
 
   void map(const py::object& out) const {
-    const Output output = output_of(out);
+    Views views;
+    const Output output = output_of(out, views);
     without_gil([&] { ndloss::map(call_, output); });
   }
 
@@ -84,7 +85,7 @@ class BoundVectors {
       wanted.grads[k] = writable(grads[k], views);
       wanted.grads[k].dense = k < dense.size() && dense[k];
     }
-    wanted.value = output_of(value);
+    wanted.value = output_of(value, views);
     return without_gil([&] { return ndloss::gradients(call, wanted); });
   }
 

@@ -31,9 +31,10 @@ class Derivative:
     """Where a derivative goes whose elements have one shape, in C order, and its operand another one that broadcasts to it."""
 
     def __init__(self, own: Array, shape: tuple[int, ...], twice: bool, threads: int) -> None:
-        self.own = own
-        self.shape = shape
         self.summed = own.size != prod(shape)
+        self.plain = own.flags.c_contiguous and own.flags.aligned and own.dtype.isnative
+        self.own = own if self.plain or self.summed else own.reshape(shape)  # between them are dimensions of 1 alone
+        self.shape = shape
         self.threads = threads
         self.compute = DOUBLE if twice else SINGLE
         self.slab: Array | None = None
@@ -55,10 +56,12 @@ class Derivative:
             self.slab = np.empty(elements, self.compute)
 
     def place(self, begin: int, end: int) -> Array:
-        """Where the elements [begin, end) are to be written."""
+        """Where the elements [begin, end) are to be written: an array of them, or of all elements where that is not plain."""
         if self.summed:
             assert self.slab is not None
             return self.slab[: end - begin]
+        if not self.plain or end - begin == self.own.size:
+            return self.own
         return self.own.reshape(-1)[begin:end]
 
     def take(self, count: int) -> None:
@@ -116,13 +119,13 @@ def _alone(shape: tuple[int, ...], one: Derivative, unit: int) -> Iterator[tuple
     rest, own_rest = tuple(extent for _, extent in groups), tuple(extent if kept else 1 for kept, extent in groups)
     step = unit if row_size % unit else 1
     each = max(OWN_SUMS // row_sums // step, 1) * step
-    sums = one.own.reshape(first, width, row_sums)
     for index in range(first):
         for top in range(0, width, each):
             rows = min(each, width - top)
             elements = min(_slab([one], unit), rows * row_size)
-            own = sums[index, top : top + rows].reshape(1, rows, *own_rest)
-            one.open((copies, rows, *rest), own, elements)
+            place = slice((index * width + top) * row_sums, (index * width + top + rows) * row_sums)
+            own = one.own.reshape(-1)[place] if one.plain else np.empty(rows * row_sums, one.own.dtype.newbyteorder("="))
+            one.open((copies, rows, *rest), own.reshape(1, rows, *own_rest), elements)
             for copy in range(copies):
                 start = ((index * copies + copy) * width + top) * row_size
                 stop = start + rows * row_size
@@ -130,6 +133,8 @@ def _alone(shape: tuple[int, ...], one: Derivative, unit: int) -> Iterator[tuple
                     end = min(begin + elements, stop)
                     yield [one], begin, end, False
                     one.take(end - begin)
+            if not one.plain:
+                one.own.flat[place] = own
 
 
 def _groups(shape: tuple[int, ...], own: tuple[int, ...]) -> list[tuple[bool, int]]:

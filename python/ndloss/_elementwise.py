@@ -121,7 +121,9 @@ class ElementwiseProblem(Record):
         return _outputs.stored(self.function, self.settings.out, reduced)
 
     def _map(self, given: object = None) -> Any:
-        out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self.arrays, self._apart)
+        out, finished = _outputs.target(
+            self.function, "out", given, self.output_shape, self.dtype, self.arrays, self._apart, strided=True
+        )
         self._raise_if_bad(self.call.map(out))
         return finished()
 
@@ -145,7 +147,7 @@ class ElementwiseProblem(Record):
         dtype = self.settings.gradient_dtype(array, weak, self.dtype)
         # Positions agree with the operands' only where nothing is broadcast.
         apart = (*self._apart, upstream)
-        out, finished = _outputs.target(self.function, "out", given, shape, dtype, self.arrays, apart)
+        out, finished = _outputs.target(self.function, "out", given, shape, dtype, self.arrays, apart, strided=shape == own)
         return self._summed_to(out if shape == own else out.reshape(own)), finished
 
     def _summed_to(self, own: Array) -> _broadcast.Derivative:
@@ -241,7 +243,7 @@ class ElementwiseProblem(Record):
         dtype = self.settings.gradient_dtype(self.weight, False, self.dtype)
         # It is written before other gradients are computed, from the same operands.
         apart = (*self.arrays, *self._factors, upstream)
-        out, finished = _outputs.target(self.function, "out", given, self.weight.shape, dtype, apart=apart)
+        out, finished = _outputs.target(self.function, "out", given, self.weight.shape, dtype, apart=apart, strided=True)
         slope = self._summed_to(out)
         offset, scale = 0.0, factor
         if self.reduction == "mean":

@@ -141,7 +141,8 @@ class LinearProblem(Record):
         if self.reduction != "none":
             reduced = self.settings.reduced(self._accumulated(0, self.samples), self.reduction, self.dtype)
             return _outputs.stored(FUNCTION, given, reduced)
-        out, finished = _outputs.target(FUNCTION, "out", given, self.output_shape, self.dtype, apart=self.inputs)
+        strided = self.output_shape == (self.samples, *self.inner)
+        out, finished = _outputs.target(FUNCTION, "out", given, self.output_shape, self.dtype, apart=self.inputs, strided=strided)
         rows = out.reshape(self.samples, *self.inner)
         for start, stop, _, logits in self._chunks(0, self.samples):
             self._raise_if_bad(self._row_call(logits, start, stop).map(rows[start:stop]), start)
@@ -273,7 +274,10 @@ class _Gradients:
             operand = operands[name]
             assert operand is not None
             dtype = p.settings.gradient_dtype(*operand, p.dtype)
-            self.outs[name] = _outputs.target(FUNCTION, "out", out, operand[0].shape, dtype, apart=(*p.inputs, upstream))
+            shape = operand[0].shape
+            strided = shape == {"input": (p.samples, p.features), "target": p.logits_shape}.get(name)
+            apart = (*p.inputs, upstream)
+            self.outs[name] = _outputs.target(FUNCTION, "out", out, shape, dtype, apart=apart, strided=strided)
         if "target" in given or "weight" in given:
             self.beside = np.empty((p.height, *p.logits_shape[1:]), p.compute)
         if "weight" in given:
@@ -322,7 +326,7 @@ class _Gradients:
 
     def _add_input(self, slopes: Array, kept: Array | None, start: int, stop: int) -> None:
         to = self.sums["input"][start:stop]
-        if to.dtype == slopes.dtype:
+        if to.dtype == slopes.dtype and to.flags.carray:
             np.matmul(slopes, self.problem.matrix, out=to)
         else:
             to[...] = np.matmul(slopes, self.problem.matrix)

@@ -22,18 +22,25 @@ def target(
     dtype: np.dtype[Any],
     over: Iterable[Array] = (),
     apart: Iterable[Array | None] = (),
+    strided: bool = False,
 ) -> tuple[Array, Callable[[], Any]]:
     """The array that the core is to write, and what then makes of it what the caller gets: without `out`, 0-d is a scalar.
 
-    A given array is written in place where the core can. It is filled from a temporary of its dtype where it is not contiguous,
-    overlaps one of `apart`, or one of `over` otherwise than as the same elements at the same places.
+    A given array is written in place where the core can. It is filled from a temporary of its dtype where it overlaps one of
+    `apart`, or one of `over` otherwise than as the same elements at the same places; one that is not contiguous, aligned and in
+    this machine's byte order also where it overlaps any of them, or the core cannot write what is `strided`.
     """
     if given is None:
         fresh: Array = np.empty(shape, dtype)
         return fresh, lambda: _array.unboxed(fresh)
     out = _check_shapes.output(function, name, given, shape, dtype)
-    within = any(_overlaps(out, array) for array in over)
-    if _written_in_place(out) and not within and not any(array is not None and np.may_share_memory(out, array) for array in apart):
+    if _is_plain(out):
+        within = any(_overlaps(out, array) for array in over)
+        in_place = not within and not any(array is not None and np.may_share_memory(out, array) for array in apart)
+    else:
+        in_place = strided and _array.is_result(out.dtype) and not _meets_itself(out)
+        in_place = in_place and not any(array is not None and _shares_memory(out, array) for array in (*over, *apart))
+    if in_place:
         return out, lambda: out
     temporary = np.empty(shape, out.dtype.newbyteorder("=") if _array.is_result(out.dtype) else dtype)
 
@@ -78,8 +85,26 @@ def stored(function: str, given: object, value: Any) -> Any:
     return finished()
 
 
-def _written_in_place(out: Array) -> bool:
+def _is_plain(out: Array) -> bool:
     return bool(out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative and _array.is_result(out.dtype))
+
+
+def _meets_itself(out: Array) -> bool:
+    """Whether elements of an array may stand in each other's place, as those of a broadcast one do."""
+    span = out.itemsize
+    for stride, extent in sorted((abs(stride), extent) for stride, extent in zip(out.strides, out.shape, strict=True)):
+        if extent > 1 and stride < span:
+            return True
+        span += stride * (extent - 1)
+    return False
+
+
+def _shares_memory(out: Array, array: Array) -> bool:
+    """Whether two arrays overlap, or that is hard to tell."""
+    try:
+        return np.shares_memory(out, array, max_work=_check_shapes.OVERLAP_WORK)  # type: ignore[arg-type]  # as in _check_shapes
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _overlaps(out: Array, array: Array) -> bool:

@@ -97,7 +97,7 @@ class RowProblem(Record):
     def value(self) -> Any:
         given = self.settings.out
         if self.reduction == "none":
-            out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self._inputs)
+            out, finished = _outputs.target(self.function, "out", given, self.output_shape, self.dtype, self._inputs, strided=True)
             self._raise_if_bad(self.call.map(out))
             return finished()
         reduced = self.settings.reduced(self.whole(), self.reduction, self.dtype)
@@ -154,7 +154,7 @@ class RowProblem(Record):
             assert self.weight is not None
             shape, operand = self.weight.shape, (self.weight, False)
         dtype = self.settings.gradient_dtype(*operand, self.dtype)
-        return _outputs.target(self.function, "out", given, shape, dtype, inputs)
+        return _outputs.target(self.function, "out", given, shape, dtype, inputs, strided=name != "weight")
 
     def grad_hess(self, argnums: object, out: object) -> Any:
         """First and diagonal second derivatives of the reduced value (of the sum, for 'none') for the input."""

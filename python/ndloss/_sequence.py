@@ -112,7 +112,7 @@ class SequenceProblem(Record):
             factor /= len(self.input_lengths)
         dtype = self.settings.gradient_dtype(*self.log_probs, self.dtype)
         x, _ = self.log_probs
-        grad, finished = _outputs.target(self.function, "out", given, x.shape, dtype, apart=(x, self.targets))
+        grad, finished = _outputs.target(self.function, "out", given, x.shape, dtype, apart=(x, self.targets), strided=True)
         out = np.empty(len(self.input_lengths), self.compute) if none else None
         total = self._raise_if_bad(self.call.gradients(by_length, factor, upstream, grad, out))
         if value is None and out is not None:

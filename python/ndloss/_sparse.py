@@ -202,7 +202,7 @@ class SparseProblem(Record):
     ) -> tuple[Array, Callable[[], Any]]:
         over = (self.input, *self.aligned.values())
         apart = (self.target.data, self.target.indices, self.target.indptr, upstream)
-        return _outputs.target(self.function, "out", given, shape, dtype, over, apart)
+        return _outputs.target(self.function, "out", given, shape, dtype, over, apart, strided=True)
 
 
 class FeedAndGrad:

@@ -92,7 +92,9 @@ class VectorProblem(Record):
             return self._outer(self.settings).value()
         if self.reduction == "none":
             inputs = self._inputs
-            out, finished = _outputs.target(self.function, "out", self.settings.out, self.output_shape, self.dtype, inputs)
+            out, finished = _outputs.target(
+                self.function, "out", self.settings.out, self.output_shape, self.dtype, inputs, strided=True
+            )
             self.call.map(out)
             return finished()
         total = self.call.accumulate(_core.Accumulator())
@@ -121,30 +123,20 @@ class VectorProblem(Record):
             dtype = self.settings.gradient_dtype(array, weak, self.dtype)
             # One gradient is written before the next is computed.
             apart = (*self._inputs, upstream)
-            grad, finished[name] = _outputs.target(self.function, "out", given[name], array.shape, dtype, apart=apart)
+            grad, finished[name] = _outputs.target(self.function, "out", given[name], array.shape, dtype, apart=apart, strided=True)
             if array.size == math.prod(self.shape):
                 direct[name] = self._features_last(grad.reshape(self.shape))
             else:
-                summed[name], finished[name] = self._summed_to(grad, finished[name])
+                aligned = grad.reshape((1,) * (len(self.shape) - grad.ndim) + grad.shape)
+                own = aligned if self.axis == -1 else np.moveaxis(aligned, self.axis, -1)
+                shape = (*self.rows, self.features)
+                summed[name] = _broadcast.Derivative(own, shape, self.twice, self.settings.num_threads)
         out = np.empty(self.output_shape, self.dtype) if reduction == "none" else None
         total = self._derive(factor * self.call.scale(reduction), upstream, out, direct, summed)
         if value is None:
             value = self.settings.reduced(total, reduction, self.dtype) if out is None else _array.unboxed(out)
         ordered = tuple(finished[name]() for name in names)
         return value, ordered if several else ordered[0]
-
-    def _summed_to(self, grad: Array, finish: Callable[[], Any]) -> tuple[_broadcast.Derivative, Callable[[], Any]]:
-        """The gradient of a broadcast operand, whose sums come in the order of the rows."""
-        aligned = grad.reshape((1,) * (len(self.shape) - grad.ndim) + grad.shape)
-        own = aligned if self.axis == -1 else np.moveaxis(aligned, self.axis, -1)
-        sums = own if own.flags.c_contiguous else np.empty(own.shape, own.dtype)
-
-        def finished() -> Any:
-            if sums is not own:
-                own[...] = sums
-            return finish()
-
-        return _broadcast.Derivative(sums, (*self.rows, self.features), self.twice, self.settings.num_threads), finished
 
     def _derive(
         self,

@@ -85,11 +85,13 @@ struct ArrayView {
   }
 };
 
-/// Where results go: C-contiguous numbers of one type. Empty: not wanted.
+/// Where results go: C-contiguous numbers of one type, or those of `layout`. Empty: not wanted.
 struct Output {
   void* data = nullptr;
   DType dtype = DType::float32;
   std::int64_t size = 0;
+  const ArrayView* layout =
+      nullptr;  // that array's strides and byte order; it has a place for all of a call, whatever its range
 
   Output() = default;
   Output(void* to, DType type, std::int64_t count) : data(to), dtype(type), size(count) {}
