@@ -16,7 +16,7 @@ from calls import bits
 from cases import LossCase
 from layouts import LAYOUTS
 from memory import peak_of
-from ndloss import _broadcast
+from ndloss import _broadcast, _selected, _vectors
 from outcomes import argnums
 from samples import Array, Sample
 from test_out_overlaps import CALLED, CURVED, call_of, gradients_into, second_derivatives_into, value_into
@@ -165,6 +165,32 @@ def test_sums_over_copies_go_into_every_layout(layout: str, sums: int, monkeypat
     assert all(place.same() for place in places)
 
 
+@pytest.mark.parametrize("shape", [(9001, 3), (3, 3000, 5)])
+def test_rows_that_count_differently_have_the_bits_of_one_slab(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(shape)
+    x, y, z = rng.normal(size=(3, *shape))
+    rows = shape[:-1]
+    mask, weight, upstream = rng.random(rows) < 0.8, rng.uniform(0.5, 2, rows[-1:]), rng.normal(size=rows)
+    x[~mask] = np.nan
+
+    def results() -> list[Any]:
+        options = {"sample_weight": weight, "mask": mask}
+        found: list[Any] = [F.triplet_margin_loss(x, y, z, reduction="none", **options)]
+        for reduction in ("mean", "sum", "none"):
+            grad_output = {"grad_output": upstream} if reduction == "none" else {}
+            both = nl.value_and_grad(F.triplet_margin_loss, (0, 1))
+            value, grads = both(x, y, z, reduction=reduction, **options, **grad_output)
+            found += [value, *grads, *both(x, y[..., :1], z, reduction=reduction, **options, **grad_output)[1]]
+        return found
+
+    whole = results()
+    assert not any(np.isnan(np.asarray(one)).any() for one in whole)
+    for module in (_selected, _vectors):
+        monkeypatch.setattr(module, "SLAB_ROWS", 4096)
+    monkeypatch.setattr(_broadcast, "SLAB", 1)
+    assert [*map(bits, results())] == [*map(bits, whole)]
+
+
 def test_elements_that_share_memory_are_written_last(rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(2, 50, 40))
     memory = np.zeros(89)
@@ -217,6 +243,9 @@ WRITTEN = {
     "a likelihood": "nl.grad(F.nll_loss)(x, labels, out=out)",
     "distances": "F.cosine_similarity(x, x, out=one)",
     "vectors": "nl.grad(F.cosine_embedding_loss, (0, 1))(x, x[:, ::-1], signs, out=(out, beside))",
+    "weighed vectors": "nl.grad(F.cosine_embedding_loss)(x, x, signs, sample_weight=weight, mask=mask, out=out)",
+    "weighed losses": "F.cosine_embedding_loss(x, x, signs, sample_weight=weight, mask=mask, reduction='none', out=one)",
+    "weighed sums": "F.cosine_embedding_loss(x, x, signs, sample_weight=weight, mask=mask)",
     "sequences": "nl.grad(F.ctc_loss)(speech, transcripts, *lengths, out=talk)",
     "vectors that are broadcast": "nl.grad(F.triplet_margin_loss, 1)(y, y[:1], y, axis=1, out=few)",
     "an axis": "nl.grad(F.cross_entropy)(x.T, labels, axis=0, out=out.T)",

@@ -41,7 +41,7 @@ COMPOSED = {
 }
 # The other way round: names of the core that are no function, and the module that calls them.
 PARTS = {
-    "identity": "_vectors.py",
+    "identity": "_selected.py",
     "triplet_margin_of_distances": "_triplets.py",
     "triplet_margin_of_swapped_distances": "_triplets.py",
 }

@@ -124,6 +124,10 @@ class VectorDriver {
     }
     if (wanted_ != nullptr && wanted_->upstream != nullptr) {
       add(upstream_index, *wanted_->upstream, false);
+      dense_[upstream_index] = wanted_->dense_upstream;
+    }
+    if (wanted_ != nullptr && wanted_->mask != nullptr) {
+      add(mask_index, *wanted_->mask, false);
     }
     Strided laid_out[arrays];
     for (int k = 0; k < arrays; ++k) {
@@ -172,7 +176,8 @@ class VectorDriver {
   static constexpr int grad_index = 3;
   static constexpr int label_index = 6;
   static constexpr int upstream_index = 7;
-  static constexpr int arrays = 8;
+  static constexpr int mask_index = 8;
+  static constexpr int arrays = 9;
 
   void add(int k, const ArrayView& view, bool has_features) {
     present_[k] = true;
@@ -192,7 +197,7 @@ class VectorDriver {
   [[nodiscard]] RowPlaces places(int k, std::int64_t row, int count) const {
     if (dense_[k]) {
       RowPlaces found;
-      found.stride = features_ * item_size(operands_[k].array.dtype);
+      found.stride = (k == upstream_index ? 1 : features_) * item_size(operands_[k].array.dtype);
       found.first = (row - call_.begin) * found.stride;
       return found;
     }
@@ -228,6 +233,19 @@ class VectorDriver {
       to[r] *= factor;
     }
     std::fill_n(to + count, vector_tile_rows, 0.0);
+  }
+
+  /// Clears the gradients of masked rows: 0 times what they hold may be NaN.
+  void clear_masked(std::int64_t row, const VectorTile<T>& tile) const {
+    RowNumbers mask;
+    read_rows(mask_index, row, static_cast<int>(tile.rows), mask, 1.0);
+    for (std::ptrdiff_t r = 0; r < tile.rows; ++r) {
+      for (int k = 0; k < vectors_ && mask[r] == 0; ++k) {
+        if (tile.grad[k] != nullptr) {
+          std::fill_n(tile.grad[k] + r * tile.grad_stride[k], features_, T(0));
+        }
+      }
+    }
   }
 
   /// A tile of rows, or any number that a kernel can take in place.
@@ -282,6 +300,9 @@ class VectorDriver {
       }
     }
     kernel_(tile, with_);
+    if (present_[mask_index]) {
+      clear_masked(row, tile);
+    }
     if (wanted_ != nullptr) {
       for (int k = 0; k < vectors_; ++k) {
         if (tile.grad[k] == nullptr || direct[k]) {
@@ -347,8 +368,8 @@ bool same_shape(const ArrayView& a, const ArrayView& b) {
 Accumulator accumulate(const VectorCall& call) { return run(call, nullptr, Output()); }
 
 void map(const VectorCall& call, const Output& value) {
-  require(value.size == rows_of(call), "map",
-          "out has " + std::to_string(value.size) + " elements, expected " + std::to_string(rows_of(call)));
+  const std::int64_t rows = (call.end < 0 ? rows_of(call) : call.end) - call.begin;
+  require(value.size == rows, "map", "out has " + std::to_string(value.size) + " elements, expected " + std::to_string(rows));
   static_cast<void>(run(call, nullptr, value));
 }
 

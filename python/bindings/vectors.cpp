@@ -57,10 +57,14 @@ class BoundVectors {
     return without_gil([&] { return ndloss::accumulate(call); });
   }
 
-  void map(const py::object& out) const {
+  /// The losses of rows [begin, end).
+  void map(const py::object& out, std::int64_t begin, std::int64_t end) const {
     Views views;
+    VectorCall call = call_;
+    call.begin = begin;
+    call.end = end;
     const Output output = output_of(out, views);
-    without_gil([&] { ndloss::map(call_, output); });
+    without_gil([&] { ndloss::map(call, output); });
   }
 
   /// What a reduction multiplies the gradients by.
@@ -69,10 +73,10 @@ class BoundVectors {
   }
 
   /// Gradients of rows [begin, end), and their sum added to `initial`. Those that `dense` names have a place for these rows
-  /// alone.
+  /// alone, and so has an upstream gradient if `dense_upstream` says so.
   Accumulator gradients(double scale, const py::object& upstream, const py::tuple& grads, const py::object& value,
                         const std::vector<bool>& dense, const std::optional<Accumulator>& initial, std::int64_t begin,
-                        std::int64_t end) const {
+                        std::int64_t end, bool dense_upstream, const py::object& mask) const {
     Views views;
     VectorCall call = call_;
     call.initial = initial.value_or(Accumulator());
@@ -81,6 +85,8 @@ class BoundVectors {
     VectorGradients wanted;
     wanted.scale = scale;
     wanted.upstream = views.add(upstream);
+    wanted.dense_upstream = dense_upstream;
+    wanted.mask = views.add(mask);
     for (std::size_t k = 0; k < grads.size(); ++k) {
       wanted.grads[k] = writable(grads[k], views);
       wanted.grads[k].dense = k < dense.size() && dense[k];
@@ -103,10 +109,11 @@ void bind_vectors(py::module_& m) {
            py::arg("kind"), py::arg("family"), py::arg("margin"), py::arg("p"), py::arg("eps"), py::arg("swap"),
            py::arg("operands"), py::arg("label"), py::arg("twice"), py::arg("threads"))
       .def("accumulate", &BoundVectors::accumulate, py::arg("initial"), py::arg("begin") = 0, py::arg("end") = -1)
-      .def("map", &BoundVectors::map, py::arg("out"))
+      .def("map", &BoundVectors::map, py::arg("out"), py::arg("begin") = 0, py::arg("end") = -1)
       .def("scale", &BoundVectors::scale, py::arg("reduction"))
       .def("gradients", &BoundVectors::gradients, py::arg("scale"), py::arg("upstream"), py::arg("grads"), py::arg("value"),
-           py::arg("dense") = std::vector<bool>(), py::arg("initial") = py::none(), py::arg("begin") = 0, py::arg("end") = -1);
+           py::arg("dense") = std::vector<bool>(), py::arg("initial") = py::none(), py::arg("begin") = 0, py::arg("end") = -1,
+           py::arg("dense_upstream") = false, py::arg("mask") = py::none());
   m.def("vector_block", &vector_block, py::arg("features"));
   m.def(
       "weighted_sum",

@@ -71,15 +71,16 @@ class Derivative:
 
 
 def slabs(
-    shape: tuple[int, ...], derivatives: Sequence[Derivative], block: int, unit: int = 1
+    shape: tuple[int, ...], derivatives: Sequence[Derivative], block: int, unit: int = 1, most: int | None = None
 ) -> Iterator[tuple[Sequence[Derivative], int, int, bool]]:
     """Which derivatives are to be written for the elements [begin, end) of a shape, one slab after the other.
 
     Derivatives with very many sums have passes of their own. The last pass, of which the slabs are marked, is in C order, has
     whole blocks of `block` elements in each slab but the last, and is there even if no derivative is left for it. All slabs
-    hold whole units.
+    hold whole units, and those of the last pass `most` elements, or a block, at most.
     """
     size = prod(shape)
+    most = -(-min(size, most or size) // block) * block or block
     room = SHARED_SUMS
     shared: list[Derivative] = []
     summed: list[Derivative] = []
@@ -92,7 +93,7 @@ def slabs(
             room -= sums
             summed.append(one)
         shared.append(one)
-    each = _slab(summed, block) if summed or len(shared) < len(derivatives) else max(size, 1)
+    each = min(_slab(summed, block), most) if summed or len(shared) < len(derivatives) else most
     for one in summed:
         one.open(shape, one.own, min(each, size))
     for begin in range(0, size, each) if size else (0,):

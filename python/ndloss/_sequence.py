@@ -8,7 +8,7 @@ import numpy as np
 
 from ndloss import _array, _check, _check_shapes, _check_targets, _core, _outputs
 from ndloss._record import Record
-from ndloss._vectors import reduction_of
+from ndloss._selected import reduction_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

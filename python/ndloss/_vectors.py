@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ndloss import _array, _broadcast, _check, _check_shapes, _core, _outputs
-from ndloss._elementwise import ElementwiseProblem
 from ndloss._record import Record
+from ndloss._selected import SLAB_ROWS, SelectedRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,15 +81,14 @@ class VectorProblem(Record):
     def selects(self) -> bool:
         return self.settings.selects
 
-    def _outer(self, settings: Settings) -> ElementwiseProblem:
+    def _selected(self) -> SelectedRows:
         """The reduction of the rows' losses, by weights and under a mask."""
-        losses = np.empty(self.output_shape, np.float64)
-        self.call.map(losses)
-        return reduction_of(self.function, losses, self.reduction, settings.changed(dtype=self.dtype))
+        settings = self.settings.changed(dtype=self.dtype)
+        return SelectedRows(self.function, self.output_shape, self.reduction, settings, self.call.map)
 
     def value(self) -> Any:
         if self.selects:
-            return self._outer(self.settings).value()
+            return self._selected().value(self.settings.out, self._inputs)
         if self.reduction == "none":
             inputs = self._inputs
             out, finished = _outputs.target(
@@ -104,10 +103,11 @@ class VectorProblem(Record):
         names, several = self._wanted(argnums)
         given = _outputs.several(self.function, self.settings.out, names, several)
         reduction, factor, upstream, value = self.reduction, 1.0, None, None
+        slopes: Callable[[int, int], Array] | None = None
         if self.selects:
-            slopes = np.empty(self.output_shape)  # not yet rounded
-            value, _ = self._outer(self.settings.changed(out=slopes)).value_and_grad(0, grad_output)
-            reduction, upstream = "none", slopes.reshape(self.rows)
+            selected = self._selected()
+            slopes, value = selected.slopes(grad_output), selected.value(None, ())
+            reduction = "sum"  # of nothing more
         elif reduction != "none":
             factor = _check.scalar_grad_output(self.function, grad_output)
         elif grad_output is not None:
@@ -122,7 +122,7 @@ class VectorProblem(Record):
                 continue
             dtype = self.settings.gradient_dtype(array, weak, self.dtype)
             # One gradient is written before the next is computed.
-            apart = (*self._inputs, upstream)
+            apart = (*self._inputs, upstream, self.settings.sample_weight, self.settings.mask)
             grad, finished[name] = _outputs.target(self.function, "out", given[name], array.shape, dtype, apart=apart, strided=True)
             if array.size == math.prod(self.shape):
                 direct[name] = self._features_last(grad.reshape(self.shape))
@@ -132,7 +132,7 @@ class VectorProblem(Record):
                 shape = (*self.rows, self.features)
                 summed[name] = _broadcast.Derivative(own, shape, self.twice, self.settings.num_threads)
         out = np.empty(self.output_shape, self.dtype) if reduction == "none" else None
-        total = self._derive(factor * self.call.scale(reduction), upstream, out, direct, summed)
+        total = self._derive(factor * self.call.scale(reduction), slopes or upstream, out, direct, summed)
         if value is None:
             value = self.settings.reduced(total, reduction, self.dtype) if out is None else _array.unboxed(out)
         ordered = tuple(finished[name]() for name in names)
@@ -141,34 +141,33 @@ class VectorProblem(Record):
     def _derive(
         self,
         scale: float,
-        upstream: Array | None,
+        upstream: Array | Callable[[int, int], Array] | None,
         out: Array | None,
         direct: dict[str, Array],
         summed: dict[str, _broadcast.Derivative],
     ) -> _core.Accumulator:
-        """Writes gradients and, if it is wanted, the unreduced loss; what the losses come to."""
+        """Writes gradients and, if it is wanted, the unreduced loss; what the losses come to.
+
+        `upstream` has a number for each row, or gives those of rows [begin, end).
+        """
         mask = self.settings.spread("mask", self.output_shape)
-        masked = None if mask is None else np.logical_not(mask).reshape(self.rows)
+        mask = None if mask is None else mask.reshape(self.rows)
+        rows = math.prod(self.rows)
         shape, width = (*self.rows, self.features), max(self.features, 1)
         block = _core.vector_block(self.features) * width
         total = _core.Accumulator()
-        for chosen, begin, end, in_order in _broadcast.slabs(shape, [*summed.values()], block, width):
-            first, last = begin // width, end // width if end < math.prod(shape) else math.prod(self.rows)
+        most = SLAB_ROWS * width if callable(upstream) else None
+        for chosen, begin, end, in_order in _broadcast.slabs(shape, [*summed.values()], block, width, most):
+            first, last = begin // width, end // width if end < math.prod(shape) else rows
             slabs = {name: one.place(begin, end) for name, one in summed.items() if one in chosen}
             places = {**direct, **slabs} if in_order else slabs
+            factors = upstream(first, last) if callable(upstream) else upstream
             part = self.call.gradients(
-                scale, upstream, tuple([places.get(name) for name in self.operands]),
+                scale, factors, tuple([places.get(name) for name in self.operands]),
                 None if out is None or not in_order else out.reshape(-1)[first:last],
-                [name in slabs for name in self.operands], total, first, last,
+                [name in slabs for name in self.operands], total, first, last, callable(upstream), mask,
             )  # fmt: skip
             total = part if in_order else total
-            if masked is not None:
-                # 0 times what a masked row holds may be NaN.
-                for slab in slabs.values():
-                    np.copyto(slab.reshape(-1, width), 0, where=masked.reshape(-1)[first:last, None])
-        if masked is not None:
-            for view in direct.values():
-                np.copyto(view, 0, where=masked[..., None])
         return total
 
     def grad_hess(self, argnums: object, out: object) -> Any:
@@ -185,7 +184,7 @@ class VectorProblem(Record):
 
     def whole(self) -> _core.Accumulator:
         """All of it, as sums over loss elements."""
-        return self._outer(self.settings).whole()
+        return self._selected().total()
 
     @property
     def stream_kind(self) -> VectorKind:
@@ -203,15 +202,6 @@ class VectorProblem(Record):
 
     def stream_add(self, total: _core.Accumulator, begin: int, end: int) -> _core.Accumulator:
         return self.call.accumulate(total, begin, end)
-
-
-def reduction_of(
-    function: str, losses: Array, reduction: str, settings: Settings, weight: Array | None = None
-) -> ElementwiseProblem:
-    """Losses that were computed beforehand, to be reduced; `weight` multiplies them, and is not in the divisor."""
-    return ElementwiseProblem(
-        function, "identity", {"input": (losses, False)}, losses.shape, reduction, settings, weight=weight
-    )  # fmt: skip
 
 
 class VectorKind(Record):

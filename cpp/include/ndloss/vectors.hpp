@@ -51,6 +51,8 @@ struct WritableView {
 struct VectorGradients {
   double scale = 1;
   const ArrayView* upstream = nullptr;  // shape of the rows
+  bool dense_upstream = false;          // it has numbers for the rows of the call's range alone, in one dimension
+  const ArrayView* mask = nullptr;      // shape of the rows: where it is 0 gradients are too, whatever the row holds
   WritableView grads[3];
   Output value;  // the unreduced loss, if wanted too
 };
