@@ -189,6 +189,14 @@ class ElementwiseProblem(Record):
             value_out = None
         raw = 0 not in self.shape
         derivatives = [*grads.values(), *hessians.values()]
+        if not any(one.summed for one in derivatives):
+            places, curvatures = (
+                tuple([wanted[name].own if name in wanted else None for name in self.operands]) if wanted else ()
+                for wanted in (grads, hessians)
+            )
+            total = self.call.gradients(scale, upstream, places, value_out, curvatures)
+            self._raise_if_bad(total.bad)
+            return total
         for chosen, begin, end, in_order in _broadcast.slabs(self.shape, derivatives, _core.elementwise_block):
             places, curvatures = (
                 tuple([one.place(begin, end) if one and one in chosen else None for one in map(wanted.get, self.operands)])

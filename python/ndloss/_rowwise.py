@@ -127,12 +127,10 @@ class RowProblem(Record):
 
     def _derive(self, scale: float, upstream: Array | None, out: Array | None, written: dict[str, Array]) -> _core.Accumulator:
         """Writes gradients and, if it is wanted, the unreduced loss; what the losses come to."""
+        if "weight" not in written:
+            return self.call.gradients(scale, upstream, (written.get("input"), written.get("target"), None), out)
         rows, width = math.prod(self.rows), max(self.classes, 1)
-        by_weight = [
-            _broadcast.Derivative(written[name], (rows, self.classes), self.twice, self.settings.num_threads)
-            for name in ("weight",)
-            if name in written
-        ]
+        by_weight = [_broadcast.Derivative(written["weight"], (rows, self.classes), self.twice, self.settings.num_threads)]
         total = _core.Accumulator()
         block = _core.row_block(self.function, self.classes) * width
         for chosen, begin, end, in_order in _broadcast.slabs((rows, self.classes), by_weight, block, width):

@@ -153,6 +153,9 @@ class VectorProblem(Record):
         mask = self.settings.spread("mask", self.output_shape)
         mask = None if mask is None else mask.reshape(self.rows)
         rows = math.prod(self.rows)
+        if not summed and (not callable(upstream) or rows <= SLAB_ROWS):
+            factors = upstream(0, rows).reshape(self.rows) if callable(upstream) else upstream
+            return self.call.gradients(scale, factors, tuple([direct.get(name) for name in self.operands]), out, mask=mask)
         shape, width = (*self.rows, self.features), max(self.features, 1)
         block = _core.vector_block(self.features) * width
         total = _core.Accumulator()
