@@ -35,7 +35,7 @@ class SoftmaxDriver {
     const std::int64_t logits = rows * std::max<std::int64_t>(classes, 1);
     const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(logits) * logit_cost), base_.call.threads);
     if (classes == 0) {
-      return rows_of_nothing();
+      return base_.rows_of_nothing(value_);
     }
     if (classes > parallel_row) {
       return run_rows_in_segments(threads);
@@ -43,8 +43,10 @@ class SoftmaxDriver {
     const std::int64_t each = rows_per_block(classes);
     const Scratch scratch(threads, static_cast<std::size_t>(scratch_numbers()) * sizeof(T));
     std::vector<TurnedRows<T>> turned(static_cast<std::size_t>(threads));
+    std::vector<Stage<T>> stages(static_cast<std::size_t>(threads));
     const auto row_of = [&](std::int64_t block) { return std::min(base_.call.begin + block * each, base_.end); };
     const auto turn = [&](std::int64_t first, std::int64_t last, int thread) {
+      stages[static_cast<std::size_t>(thread)].end = row_of(last);
       if (turns_) {
         T* to = scratch.template of<T>(thread) + tile_scratch();
         turned[static_cast<std::size_t>(thread)] = turn_rows(base_.walk, row_of(first), row_of(last), to);
@@ -52,17 +54,18 @@ class SoftmaxDriver {
     };
     const auto run_one = [&](std::int64_t block, int thread, Part& part) {
       return run_block(row_of(block), row_of(block + 1), scratch.template of<T>(thread),
-                       turned[static_cast<std::size_t>(thread)], part);
+                       turned[static_cast<std::size_t>(thread)], stages[static_cast<std::size_t>(thread)], part);
     };
     const Grid grid{.task = turns_ ? turned_blocks(classes) : task_blocks};
     return reduce_blocks(base_.call.initial, (rows + each - 1) / each, threads, base_.call.interrupt, run_one, grid, turn);
   }
 
  private:
-  BadValue run_block(std::int64_t begin, std::int64_t end, T* numbers, const TurnedRows<T>& turned, Part& part) const {
+  BadValue run_block(std::int64_t begin, std::int64_t end, T* numbers, const TurnedRows<T>& turned, Stage<T>& stage,
+                     Part& part) const {
     const RowWalk& walk = base_.walk;
     const std::int64_t classes = walk.classes();
-    const auto staged = stage_tiles<T>(walk, begin, end, numbers + tile_scratch());
+    const auto staged = stage.block(walk, begin, end, rows_per_block(classes), numbers + tile_scratch());
     const std::int64_t done = staged.input != nullptr && folds_staged(staged) ? fold_staged(begin, staged, part) : 0;
     const BadValue bad = fold_rows(
         base_, folds_ && staged.input == nullptr, begin + done, end, tile_height(), value_, part,
@@ -74,15 +77,11 @@ class SoftmaxDriver {
             SegmentState states[parallel_row / row_segment];
             return long_row(row, 1, states, [&](int /*thread*/) { return numbers; }, part);
           }
-          staged.ask_ahead(walk, row - begin);
-          StagedTiles<T> places = staged.at(row - begin, classes);
-          if (turned.first != nullptr) {
-            places.input = turned.at(row, classes);
-          }
+          const StagedTiles<T> places = turned.first != nullptr ? turned.at(row, classes) : staged.take(walk, row - begin);
           return run_tile(row, count, numbers, places, part);
         });
     if (staged.output != nullptr) {
-      scatter_tiles<T>(walk, output_array, staged.output, staged.tiles, staged.stream);
+      staged.put_out(walk);
     }
     return bad;
   }
@@ -106,12 +105,15 @@ class SoftmaxDriver {
     const RowWalk& walk = base_.walk;
     std::int64_t done = 0;
     for (; done < staged.tiles * tile_rows; done += tile_rows) {
-      staged.ask_ahead(walk, done);
-      const StagedTiles<T> tile = staged.at(done, walk.classes());
+      const StagedTiles<T> tile = staged.take(walk, done);
       std::int64_t label[tile_rows];
-      copy_labels(walk, walk.offsets(begin + done, tile_rows), tile_rows, label);
+      const RowOffsets offsets = walk.offsets(begin + done, tile_rows);
+      copy_labels(walk, offsets, tile_rows, label);
+      prefetch_labels(walk, offsets, tile_rows, fold_tiles * tile_rows);
       LabelledRows<T> rows;
       rows.classes = walk.classes();
+      rows.class_stride = tile.class_stride;
+      rows.ahead = tile.lines;
       rows.label = label;
       rows.rule = label_rule(base_.call, walk);
       rows.scale = base_.wanted != nullptr ? static_cast<T>(base_.wanted->scale) : T(1);
@@ -125,22 +127,6 @@ class SoftmaxDriver {
       add_fold(total, part);
     }
     return done;
-  }
-
-  /// A row without classes has no terms: 0, and nothing to divide by in a mean.
-  [[nodiscard]] Accumulator rows_of_nothing() const {
-    if (value_.wanted()) {
-      clear(value_);
-    }
-    Accumulator total = base_.call.initial;
-    for (std::int64_t row = base_.call.begin; row < base_.end; row += tile_rows) {
-      const int count = static_cast<int>(std::min<std::int64_t>(tile_rows, base_.end - row));
-      TileLabels labels;
-      read_labels(base_.call, base_.walk, base_.walk.offsets(row, count), row, count, labels);
-      total.count += labels.kept;
-      total.bad.merge(labels.bad);
-    }
-    return total;
   }
 
   /// Whether an output stands where an operand does that is still needed when the output is first written: exponentials go
@@ -167,8 +153,9 @@ class SoftmaxDriver {
   [[nodiscard]] std::int64_t scratch_numbers() const {
     const RowWalk& walk = base_.walk;
     const bool stages = walk.across() && scattered(walk.classes(), walk.class_stride(input_array));
-    const std::int64_t block = rows_per_block(walk.classes()) * walk.classes();
-    return tile_scratch() + (stages ? 2 * block : 0) + (turns_ ? turned_blocks(walk.classes()) * block : 0);
+    const std::int64_t rows = rows_per_block(walk.classes());
+    const std::int64_t turned = turns_ ? turned_blocks(walk.classes()) * rows : 0;
+    return tile_scratch() + ((stages ? Stage<T>::numbers_per_class(rows) : 0) + turned) * walk.classes();
   }
 
   /// Every array with a class axis.
@@ -215,6 +202,7 @@ class SoftmaxDriver {
     set_common(tile, rows);
     tile.rows = count;
     tile.classes = walk.classes();
+    tile.ahead = staged.lines;
     double sum = 0;
     tile.value = folds_losses() ? nullptr : losses;
     tile.sum = folds_losses() ? &sum : nullptr;
@@ -227,7 +215,7 @@ class SoftmaxDriver {
       }
       return place;
     };
-    const TileNumbers<T> input = staged.input != nullptr ? in_scratch(walk, staged.input) : readable(input_array);
+    const TileNumbers<T> input = staged.input != nullptr ? staged.numbers(staged.input) : readable(input_array);
     tile.input = input.data;
     tile.row_stride = input.row_stride;
     tile.class_stride = input.class_stride;
@@ -242,7 +230,7 @@ class SoftmaxDriver {
     TileNumbers<T> places[class_arrays];
     bool direct = in_place_ && walk.present(output_array);
     if (staged.output != nullptr) {
-      places[output_array] = in_scratch(walk, staged.output);
+      places[output_array] = staged.numbers(staged.output);
     } else if (job_ != SoftmaxJob::value) {
       for (int k = output_array; k < class_arrays; ++k) {
         if (walk.present(k)) {

@@ -28,13 +28,14 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
   SoftmaxTile<T> tile;
   tile.input = numbers;
   tile.row_stride = tile.output_row_stride = 1;
-  tile.class_stride = tile.output_class_stride = tile_rows;
+  tile.class_stride = tile.output_class_stride = turned ? rows.class_stride : tile_rows;
   tile.rows = tile_rows;
   tile.classes = rows.classes;
   tile.value = folded ? nullptr : losses;
   tile.sum = folded ? &folded_losses : nullptr;
   tile.scale = scale;
   tile.output = output;
+  tile.ahead = rows.ahead;
   for (std::ptrdiff_t t = 0; t < tiles; ++t) {
     const std::ptrdiff_t row = t * tile_rows;
     tile.label = rows.label + row;
@@ -49,8 +50,8 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
       tile.label_weight = weight;
     }
     if (turned) {
-      tile.input = numbers + row * rows.classes;
-      tile.output = output + row * rows.classes;
+      tile.input = numbers + row;
+      tile.output = output + row;
     } else {
       const T* const first = rows.first + row * rows.row_stride;
       if (rows.row_stride <= 2 * rows.classes) {  // what lies between rows far apart is not read

@@ -34,6 +34,7 @@ struct LabelledRows {
   T* value = nullptr;  // one number a row; null: not wanted
   T* grad = nullptr;   // contiguous rows of classes; null: not wanted
   T scale = 1;         // multiplies gradients
+  LinesAhead ahead;    // of one tile
 };
 
 /// A sum over rows, what it has lost to rounding, and how many of them are kept.

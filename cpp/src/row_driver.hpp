@@ -1,6 +1,7 @@
 /// What the drivers of all row losses share: labels and scales of a tile, values out, sums.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -116,6 +117,22 @@ class RowDriver {
     part.weight_carry += share.tail;
     part.carry += sum.tail;
     part.count += labels.kept;
+  }
+
+  /// A row without classes has no terms: 0, and nothing to divide by in a mean.
+  [[nodiscard]] Accumulator rows_of_nothing(const Output& value) const {
+    if (value.wanted()) {
+      std::fill_n(static_cast<char*>(value.data), value.size * item_size(value.dtype), char{0});
+    }
+    Accumulator total = call.initial;
+    for (std::int64_t row = call.begin; row < end; row += tile_rows) {
+      const int count = static_cast<int>(std::min<std::int64_t>(tile_rows, end - row));
+      TileLabels labels;
+      read_labels(call, walk, walk.offsets(row, count), row, count, labels);
+      total.count += labels.kept;
+      total.bad.merge(labels.bad);
+    }
+    return total;
   }
 
   const RowCall& call;

@@ -29,6 +29,17 @@ bool foldable(const RowDriver<T>& driver, const Output& value) {
           walk.array(output_array).dtype == dtype_of<T>() && walk.class_stride(output_array) == size);
 }
 
+/// Asks memory for as many labels as these `count`, so many rows behind the first.
+inline void prefetch_labels(const RowWalk& walk, const RowOffsets& offsets, int count, std::int64_t rows) {
+  std::int64_t stride = 0;
+  if (offsets.even(label_array, count, stride) && stride > 0 && stride <= static_cast<std::int64_t>(sizeof(std::int64_t))) {
+    const char* next = walk.array(label_array).data + offsets.at(label_array, 0) + rows * stride;
+    for (std::int64_t at = 0; at < count * stride; at += cache_line) {
+      __builtin_prefetch(next + at);
+    }
+  }
+}
+
 /// Where the rows of some whole tiles stand, and a copy of their labels, the next of which memory is asked for; whether they
 /// stand evenly.
 template <class T>
@@ -64,12 +75,7 @@ bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles,
     rows.scale = static_cast<T>(driver.wanted->scale);
   }
   copy_labels(walk, offsets, count, labels);
-  if (offsets.even(label_array, count, stride) && stride > 0 && stride <= static_cast<std::int64_t>(sizeof(std::int64_t))) {
-    const char* next = walk.array(label_array).data + offsets.at(label_array, count);
-    for (std::int64_t at = 0; at < count * stride; at += cache_line) {
-      __builtin_prefetch(next + at);
-    }
-  }
+  prefetch_labels(walk, offsets, count, count);
   rows.label = labels;
   return true;
 }

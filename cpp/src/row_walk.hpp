@@ -184,35 +184,6 @@ char* stream_of_tiles(const RowWalk& walk, int k, std::int64_t row, std::int64_t
   return native_at<T>(array, first) ? first : nullptr;
 }
 
-/// Tiles in scratch, one after the other, from such a stream. Memory is asked for the class after the next, or for the first
-/// ones of the block behind.
-template <class T>
-void gather_tiles(const RowWalk& walk, int k, const char* stream, std::int64_t tiles, T* to) {
-  const std::int64_t classes = walk.classes();
-  const std::int64_t stride = walk.class_stride(k);
-  for (std::int64_t c = 0; c < classes; ++c) {
-    const char* from = stream + c * stride;
-    const char* later = c + 2 < classes ? from + 2 * stride : stream + tiles * tile_bytes<T> + (c + 2 - classes) * stride;
-    for (std::int64_t t = 0; t < tiles; ++t) {
-      for (std::int64_t line = 0; line < tile_bytes<T>; line += 64) {
-        __builtin_prefetch(later + t * tile_bytes<T> + line);
-      }
-      std::memcpy(to + (t * classes + c) * tile_rows, from + t * tile_bytes<T>, tile_bytes<T>);
-    }
-  }
-}
-
-/// The way back.
-template <class T>
-void scatter_tiles(const RowWalk& walk, int k, const T* from, std::int64_t tiles, char* stream) {
-  for (std::int64_t c = 0; c < walk.classes(); ++c) {
-    for (std::int64_t t = 0; t < tiles; ++t) {
-      std::memcpy(stream + c * walk.class_stride(k) + t * tile_bytes<T>, from + (t * walk.classes() + c) * tile_rows,
-                  tile_bytes<T>);
-    }
-  }
-}
-
 /// Puts the numbers of a tile in scratch where they belong.
 template <class T>
 void unpack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, const TileNumbers<T>& tile) {

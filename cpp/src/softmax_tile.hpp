@@ -23,6 +23,28 @@ enum class Coefficients : std::uint8_t { none, shared, probabilities };
 enum class SoftmaxJob : std::uint8_t { value, gradient, softmax, log_softmax, softmax_vjp, log_softmax_vjp };
 inline constexpr int softmax_jobs = 6;
 
+/// Memory that a tile asks for while it is computed, some lines at each of its steps: more at a time than the core has places
+/// for would be forgotten.
+struct LinesAhead {
+  static constexpr std::ptrdiff_t line = 64;
+
+  const char* at = nullptr;   // null: none
+  std::ptrdiff_t left = 0;    // lines from there on that stand side by side, ...
+  std::ptrdiff_t each = 0;    // ... and in each piece behind
+  std::ptrdiff_t stride = 0;  // bytes from one piece to the next
+
+  NDLOSS_INLINE void ask(std::ptrdiff_t lines) {
+    for (; lines > 0; --lines) {
+      __builtin_prefetch(at);
+      at += line;
+      if (--left == 0) {
+        left = each;
+        at += stride - each * line;
+      }
+    }
+  }
+};
+
 /// At most `tile_rows` rows, and at least one class. Strides count elements. Across kernels read and write all `tile_rows`
 /// lanes of a class, which must be adjacent (row stride 1); along kernels need adjacent classes (class stride 1). Per-row
 /// arrays have tile_rows entries.
@@ -54,6 +76,7 @@ struct SoftmaxTile {
   T* grad_target = nullptr;  // laid out as output
   T* grad_weight = nullptr;
   T* curvature = nullptr;
+  LinesAhead ahead;         // of across kernels
   double* value = nullptr;  // the loss of each row
   double* sum = nullptr;    // instead, where `folds_logarithms` and labels alone give coefficients, of 1: the sum of the losses
 };
@@ -93,9 +116,9 @@ struct RowSum;
 template <class T>
 struct SoftmaxTable {
   /// Whole tiles of fewer than `short_row` classes, given as rows of adjacent classes, their gradients wanted there too; or,
-  /// with no `first`, as tiles in `numbers` one after the other, their gradients left in `output`. Otherwise `numbers` and
-  /// `output` have room for a tile. Adds their losses to `total`, up to the first tile with a bad label, and returns how many
-  /// that were.
+  /// with no `first`, as tiles side by side in `numbers`, `class_stride` from one class to the next, their gradients left in
+  /// `output` likewise. Otherwise `numbers` and `output` have room for a tile. Adds their losses to `total`, up to the first
+  /// tile with a bad label, and returns how many that were.
   using Fold = std::ptrdiff_t (*)(const LabelledRows<T>& rows, T* numbers, T* output, std::ptrdiff_t tiles, RowSum& total);
   SoftmaxKernels<T> short_rows[softmax_jobs][3];
   SoftmaxKernels<T> long_rows[softmax_jobs][3];
