@@ -10,6 +10,7 @@
 #include "ndloss/calls.hpp"
 #include "row_labels.hpp"
 #include "row_walk.hpp"
+#include "store.hpp"
 
 namespace ndloss {
 
@@ -122,7 +123,7 @@ class RowDriver {
   /// A row without classes has no terms: 0, and nothing to divide by in a mean.
   [[nodiscard]] Accumulator rows_of_nothing(const Output& value) const {
     if (value.wanted()) {
-      std::fill_n(static_cast<char*>(value.data), value.size * item_size(value.dtype), char{0});
+      clear(value);
     }
     Accumulator total = call.initial;
     for (std::int64_t row = call.begin; row < end; row += tile_rows) {
