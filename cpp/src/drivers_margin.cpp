@@ -96,7 +96,8 @@ class MarginDriver {
     const std::int64_t each = margin_rows_per_block(call.kind, classes_);
     const MarginScratch<T> scratch(height, classes_, base_.walk.across(), several_, gradient_, copies_rows(), threads);
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
-    const bool folds = base_.walk.across() && base_.walk.class_stride(input_array) == size && foldable(base_, value_);
+    const bool folds =
+        base_.walk.across() && base_.walk.class_stride(input_array) == size && !weighs_rows(call) && foldable(base_, value_);
     const auto fold = folds ? table().fold(job(), kind()) : nullptr;
     const T margin = static_cast<T>(call.margin);
     return reduce_blocks(call.initial, (rows + each - 1) / each, threads, call.interrupt,

@@ -87,7 +87,7 @@ Accumulator run_as(const RowCall& call, const RowGradients* wanted, const Output
   const std::int64_t rows = driver.end - call.begin;
   const double cost = wanted != nullptr ? static_cast<double>(driver.walk.classes()) * 0.3 + row_cost : row_cost;
   const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(rows) * cost), call.threads);
-  const bool folds = foldable(driver, value);
+  const bool folds = !weighs_rows(call) && foldable(driver, value);
   return reduce_blocks(call.initial, (rows + nll_rows_per_block - 1) / nll_rows_per_block, threads, call.interrupt,
                        [&](std::int64_t block, int /*thread*/, Part& part) {
                          const std::int64_t begin = call.begin + block * nll_rows_per_block;

@@ -25,7 +25,7 @@ class SoftmaxDriver {
         shares_(call, base_.walk.classes()),
         value_(value),
         in_place_(!takes_needed_place()),
-        folds_(labels_alone() && base_.walk.class_stride(input_array) == static_cast<std::int64_t>(sizeof(T)) &&
+        folds_(labelled() && base_.walk.class_stride(input_array) == static_cast<std::int64_t>(sizeof(T)) &&
                foldable(base_, value)),
         turns_(stands_in_columns<T>(base_.walk)) {}
 
@@ -88,16 +88,15 @@ class SoftmaxDriver {
 
   [[nodiscard]] auto fold() const { return table().folds[static_cast<int>(job_)]; }
 
-  /// Whether rows have nothing beside their classes but a label each.
-  [[nodiscard]] bool labels_alone() const {
-    return is_loss() && base_.walk.across() && shares_.kind == Coefficients::none && base_.call.labels != nullptr &&
-           !base_.call.selects() && base_.call.weight.empty();
+  /// Whether rows have nothing beside their classes but a label each, and weights.
+  [[nodiscard]] bool labelled() const {
+    return is_loss() && base_.walk.across() && shares_.kind == Coefficients::none && base_.call.labels != nullptr;
   }
 
   /// Whether staged tiles can go to the kernel as they are.
   [[nodiscard]] bool folds_staged(const StagedTiles<T>& staged) const {
     const bool stored = base_.wanted == nullptr || (staged.output != nullptr && base_.wanted->upstream == nullptr);
-    return labels_alone() && stored && Writer<T>(value_, 0).slots() == 0;
+    return labelled() && stored && Writer<T>(value_, 0).slots() == 0;
   }
 
   /// Folds staged tiles up to the first with a bad label; how many rows that were.
@@ -106,21 +105,16 @@ class SoftmaxDriver {
     std::int64_t done = 0;
     for (; done < staged.tiles * tile_rows; done += tile_rows) {
       const StagedTiles<T> tile = staged.take(walk, done);
-      std::int64_t label[tile_rows];
-      const RowOffsets offsets = walk.offsets(begin + done, tile_rows);
-      copy_labels(walk, offsets, tile_rows, label);
-      prefetch_labels(walk, offsets, tile_rows, fold_tiles * tile_rows);
+      RowCopies copies;
       LabelledRows<T> rows;
+      copy_rows(base_, walk.offsets(begin + done, tile_rows), tile_rows, copied_rows, copies, rows);
       rows.classes = walk.classes();
       rows.class_stride = tile.class_stride;
       rows.ahead = tile.lines;
-      rows.label = label;
-      rows.rule = label_rule(base_.call, walk);
-      rows.scale = base_.wanted != nullptr ? static_cast<T>(base_.wanted->scale) : T(1);
       if (value_.wanted()) {
         rows.value = static_cast<T*>(value_.data) + (begin + done - base_.call.begin);
       }
-      RowSum total{{part.sum, part.carry}, 0};
+      RowSum total = begin_fold(part);
       if (fold()(rows, tile.input, tile.output, 1, total) == 0) {
         break;
       }
@@ -175,7 +169,9 @@ class SoftmaxDriver {
   [[nodiscard]] bool is_loss() const { return job_ == SoftmaxJob::value || job_ == SoftmaxJob::gradient; }
 
   /// Whether the losses of a tile are added up before their logarithms are taken, whatever its layout.
-  [[nodiscard]] bool folds_losses() const { return folds_logarithms<T> && labels_alone() && !value_.wanted(); }
+  [[nodiscard]] bool folds_losses() const {
+    return folds_logarithms<T> && labelled() && !weighs_rows(base_.call) && !value_.wanted();
+  }
 
   void set_common(SoftmaxTile<T>& tile, const TileRows<T>& rows) const {
     tile.per_class = shares_.per_class.empty() ? nullptr : shares_.per_class.data();

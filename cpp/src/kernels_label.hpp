@@ -134,10 +134,33 @@ inline math::Pair<double> sum(const double* numbers, int rows) {
   return {head[0], tail[0]};
 }
 
-NDLOSS_INLINE void add_tile(const math::Pair<double>& sum, std::int64_t kept, RowSum& total) {
-  const math::Pair<double> both = math::two_sum(total.loss.head, sum.head);
-  total.loss = {both.head, (total.loss.tail + both.tail) + sum.tail};
+NDLOSS_INLINE void add_pair(const math::Pair<double>& sum, math::Pair<double>& total) {
+  const math::Pair<double> both = math::two_sum(total.head, sum.head);
+  total = {both.head, (total.tail + both.tail) + sum.tail};
+}
+
+NDLOSS_INLINE void add_tile(const math::Pair<double>& sum, const math::Pair<double>& weight, std::int64_t kept, RowSum& total) {
+  add_pair(sum, total.loss);
+  add_pair(weight, total.weight);
   total.kept += kept;
+}
+
+/// A tile without weights.
+NDLOSS_INLINE void add_tile(const math::Pair<double>& sum, std::int64_t kept, RowSum& total) {
+  add_tile(sum, {static_cast<double>(kept), 0.0}, kept, total);
+}
+
+/// The weight of the class of each row of a tile, 0 of a row left out.
+NDLOSS_INLINE void pick_weights(const double* by_class, const std::int64_t* label, double* weight) {
+  double picked[tile_rows];
+#pragma GCC unroll 4
+  for (int r = 0; r < tile_rows; ++r) {
+    picked[r] = by_class[label[r] & ~(label[r] >> 63)];  // of class 0 for -1, by integer arithmetic
+  }
+#pragma omp simd
+  for (int r = 0; r < tile_rows; ++r) {
+    weight[r] = label[r] >= 0 ? picked[r] : 0.0;
+  }
 }
 
 /// The numbers of a tile at labels that are all classes.

@@ -1,4 +1,4 @@
-/// Tiles of short rows that have nothing beside their classes but a label each, several at a time.
+/// Tiles of short rows that have nothing beside their classes but a label each, and weights, several at a time.
 #pragma once
 
 #include <cstddef>
@@ -21,10 +21,13 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
   for (int l = 0; l < tile_rows; ++l) {
     scale[l] = rows.scale;
   }
-  const bool folded = folds_logarithms<T> && rows.value == nullptr;
+  const RowWeights& weights = rows.weights;
+  const bool weighed = weights.by_class != nullptr || weights.sample != nullptr;
+  const bool folded = folds_logarithms<T> && rows.value == nullptr && !weighed && weights.keep == nullptr;
   double losses[tile_rows];
   double folded_losses = 0;
   double weight[tile_rows];
+  double sample[tile_rows];
   SoftmaxTile<T> tile;
   tile.input = numbers;
   tile.row_stride = tile.output_row_stride = 1;
@@ -41,13 +44,25 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
     tile.label = rows.label + row;
     tile.label_weight = nullptr;
     std::int64_t kept = tile_rows;
-    if (ignores_class || !labels_inside(tile.label, tile_rows, 0, rows.classes)) {
-      const LabelCount sorted = sort(rows.rule, nullptr, tile_rows, rows.label + row, weight);
+    if (weights.keep != nullptr || ignores_class || !labels_inside(tile.label, tile_rows, 0, rows.classes)) {
+      const bool* const keep = weights.keep != nullptr ? weights.keep + row : nullptr;
+      const LabelCount sorted = sort(rows.rule, keep, tile_rows, rows.label + row, weight);
       if (sorted.any_bad) {
         return t;
       }
       kept = sorted.kept;
       tile.label_weight = weight;
+    }
+    if (weights.by_class != nullptr) {
+      pick_weights(weights.by_class, tile.label, weight);
+      tile.label_weight = weight;
+    }
+    if (weights.sample != nullptr) {
+#pragma omp simd
+      for (int l = 0; l < tile_rows; ++l) {
+        sample[l] = tile.label[l] >= 0 ? weights.sample[row + l] : 0.0;
+        scale[l] = static_cast<T>(weights.scale * sample[l]);
+      }
     }
     if (turned) {
       tile.input = numbers + row;
@@ -63,13 +78,22 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
     if (rows.grad != nullptr) {
       transpose_back(output, rows.classes, rows.grad + row * rows.classes, rows.classes);
     }
+    if (weights.sample != nullptr) {
+#pragma omp simd
+      for (int l = 0; l < tile_rows; ++l) {
+        losses[l] = tile.label[l] >= 0 ? losses[l] * sample[l] : 0.0;
+        sample[l] *= weights.by_class != nullptr ? weight[l] : 1.0;
+      }
+    }
     if (rows.value != nullptr) {
 #pragma omp simd
       for (int l = 0; l < tile_rows; ++l) {
         rows.value[row + l] = static_cast<T>(losses[l]);
       }
     }
-    add_tile(folded ? math::Pair<double>{folded_losses, 0.0} : sum(losses, tile_rows), kept, total);
+    const math::Pair<double> loss = folded ? math::Pair<double>{folded_losses, 0.0} : sum(losses, tile_rows);
+    const double* const shares = weights.sample != nullptr ? sample : weight;
+    add_tile(loss, weighed ? sum(shares, tile_rows) : math::Pair<double>{static_cast<double>(kept), 0.0}, kept, total);
   }
   return tiles;
 }

@@ -22,7 +22,16 @@ struct LabelCount {
   bool any_bad;
 };
 
-/// Whole tiles of evenly spaced rows that have nothing beside their classes but a label each. Strides count elements.
+/// What weighs some rows or leaves them out, beside their labels.
+struct RowWeights {
+  const double* by_class = nullptr;  // of each class; null: 1
+  const double* sample = nullptr;    // of each row; null: 1
+  const bool* keep = nullptr;        // of each row; null: all are kept
+  double scale = 1;                  // of gradients, to be multiplied by sample weights before it is rounded
+};
+
+/// Whole tiles of evenly spaced rows that have nothing beside their classes but a label each, and weights. Strides count
+/// elements.
 template <class T>
 struct LabelledRows {
   const T* first = nullptr;
@@ -34,12 +43,15 @@ struct LabelledRows {
   T* value = nullptr;  // one number a row; null: not wanted
   T* grad = nullptr;   // contiguous rows of classes; null: not wanted
   T scale = 1;         // multiplies gradients
+  RowWeights weights;  // of softmax kernels
   LinesAhead ahead;    // of one tile
 };
 
-/// A sum over rows, what it has lost to rounding, and how many of them are kept.
+/// Sums over rows of their losses and of what they add to a divisor, each with what it has lost to rounding; and how many rows
+/// are kept.
 struct RowSum {
   math::Pair<double> loss;
+  math::Pair<double> weight;
   std::int64_t kept;
 };
 

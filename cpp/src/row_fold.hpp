@@ -1,4 +1,4 @@
-/// Rows that have nothing beside their classes but a label each, handed to a kernel several tiles at a time.
+/// Rows that have nothing beside their classes but a label each, and weights, handed to a kernel several tiles at a time.
 #pragma once
 
 #include <algorithm>
@@ -9,19 +9,29 @@
 namespace ndloss {
 
 /// Tiles that are folded at a time: their labels stay in L1.
-inline constexpr std::int64_t fold_tiles = 8;
+inline constexpr std::int64_t fold_tiles = copied_rows / tile_rows;
 
 inline constexpr std::int64_t cache_line = 64;
 
-/// Whether no row is weighed or masked, and the arrays are of the compute type.
+/// Whether rows are weighed or masked.
+inline bool weighs_rows(const RowCall& call) { return call.selects() || !call.weight.empty(); }
+
+/// Copies of what some rows have beside their classes.
+struct RowCopies {
+  std::int64_t label[copied_rows];
+  double sample[copied_rows];
+  bool keep[copied_rows];
+};
+
+/// Whether rows have labels, and the arrays are of the compute type.
 template <class T>
 bool foldable(const RowDriver<T>& driver, const Output& value) {
   const RowCall& call = driver.call;
   const RowWalk& walk = driver.walk;
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
   const Strided& input = walk.array(input_array);
-  if (call.labels == nullptr || call.selects() || !call.weight.empty() || walk.classes() == 0 || input.dtype != dtype_of<T>() ||
-      input.swapped || walk.class_stride(input_array) % size != 0 || (value.wanted() && Writer<T>(value, 0).slots() > 0)) {
+  if (call.labels == nullptr || walk.classes() == 0 || input.dtype != dtype_of<T>() || input.swapped ||
+      walk.class_stride(input_array) % size != 0 || (value.wanted() && Writer<T>(value, 0).slots() > 0)) {
     return false;
   }
   return driver.wanted == nullptr ||
@@ -29,21 +39,40 @@ bool foldable(const RowDriver<T>& driver, const Output& value) {
           walk.array(output_array).dtype == dtype_of<T>() && walk.class_stride(output_array) == size);
 }
 
-/// Asks memory for as many labels as these `count`, so many rows behind the first.
-inline void prefetch_labels(const RowWalk& walk, const RowOffsets& offsets, int count, std::int64_t rows) {
+/// Copies the labels of some rows and what weighs them; memory is asked for as many labels `ahead` rows behind the first.
+template <class T>
+void copy_rows(const RowDriver<T>& driver, const RowOffsets& offsets, int count, std::int64_t ahead, RowCopies& copies,
+               LabelledRows<T>& rows) {
+  const RowCall& call = driver.call;
+  const RowWalk& walk = driver.walk;
+  copy_labels(walk, offsets, count, copies.label);
+  rows.label = copies.label;
+  rows.rule = label_rule(call, walk);
+  rows.weights.by_class = call.weight.empty() ? nullptr : call.weight.data();
+  if (call.sample_weight != nullptr) {
+    copy_sample_weights(walk, offsets, count, copies.sample);
+    rows.weights.sample = copies.sample;
+  }
+  if (call.mask != nullptr) {
+    copy_mask(walk, offsets, count, copies.keep);
+    rows.weights.keep = copies.keep;
+  }
+  if (driver.wanted != nullptr) {
+    rows.scale = static_cast<T>(driver.wanted->scale);
+    rows.weights.scale = driver.wanted->scale;
+  }
   std::int64_t stride = 0;
   if (offsets.even(label_array, count, stride) && stride > 0 && stride <= static_cast<std::int64_t>(sizeof(std::int64_t))) {
-    const char* next = walk.array(label_array).data + offsets.at(label_array, 0) + rows * stride;
+    const char* next = walk.array(label_array).data + offsets.at(label_array, 0) + ahead * stride;
     for (std::int64_t at = 0; at < count * stride; at += cache_line) {
       __builtin_prefetch(next + at);
     }
   }
 }
 
-/// Where the rows of some whole tiles stand, and a copy of their labels, the next of which memory is asked for; whether they
-/// stand evenly.
+/// Where the rows of some whole tiles stand, and copies of what they have beside their classes; whether they stand evenly.
 template <class T>
-bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles, const Output& value, std::int64_t* labels,
+bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles, const Output& value, RowCopies& copies,
                LabelledRows<T>& rows) {
   const RowWalk& walk = driver.walk;
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
@@ -61,7 +90,6 @@ bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles,
   rows.row_stride = stride / size;
   rows.class_stride = walk.class_stride(input_array) / size;
   rows.classes = walk.classes();
-  rows.rule = label_rule(driver.call, walk);
   if (value.wanted()) {
     rows.value = static_cast<T*>(value.data) + (row - driver.call.begin);
   }
@@ -72,19 +100,20 @@ bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles,
       return false;
     }
     rows.grad = reinterpret_cast<T*>(const_cast<char*>(to));
-    rows.scale = static_cast<T>(driver.wanted->scale);
   }
-  copy_labels(walk, offsets, count, labels);
-  prefetch_labels(walk, offsets, count, count);
-  rows.label = labels;
+  copy_rows(driver, offsets, count, count, copies, rows);
   return true;
 }
 
-/// What is folded into `total`, which began with the sum of `part`, goes back to it.
+/// The sums of a part, to be folded into.
+inline RowSum begin_fold(const Part& part) { return {{part.sum, part.carry}, {part.weight, part.weight_carry}, 0}; }
+
+/// What is folded into `total`, which began with the sums of `part`, goes back to it.
 inline void add_fold(const RowSum& total, Part& part) {
   part.sum = total.loss.head;
   part.carry = total.loss.tail;
-  part.weight += static_cast<double>(total.kept);  // a whole number: exact
+  part.weight = total.weight.head;
+  part.weight_carry = total.weight.tail;
   part.count += total.kept;
 }
 
@@ -97,11 +126,11 @@ BadValue fold_rows(const RowDriver<T>& driver, bool folds, std::int64_t begin, s
   BadValue bad;
   for (std::int64_t row = begin; row < end;) {
     const std::int64_t tiles = folds ? std::min((end - row) / tile_rows, fold_tiles) : 0;
-    std::int64_t labels[fold_tiles * tile_rows];
+    RowCopies copies;
     LabelledRows<T> rows;
     std::int64_t done = 0;
-    if (tiles > 0 && find_rows(driver, row, tiles, value, labels, rows)) {
-      RowSum total{{part.sum, part.carry}, 0};
+    if (tiles > 0 && find_rows(driver, row, tiles, value, copies, rows)) {
+      RowSum total = begin_fold(part);
       done = fold(rows, tiles, total) * tile_rows;
       add_fold(total, part);
       row += done;

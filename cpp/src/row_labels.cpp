@@ -27,13 +27,8 @@ void read_numbers(const RowWalk& walk, const PackTable<T>& pack, int k, const Ro
 std::int64_t read_mask(const RowCall& call, const RowWalk& walk, const RowOffsets& offsets, int rows, TileLabels& out) {
   std::int64_t kept = rows;
   if (call.mask != nullptr) {
-    std::int64_t mask[tile_rows];
-    read_numbers(walk, active_kernels().pack->label, mask_array, offsets, rows, mask);
-    kept = 0;
-    for (int r = 0; r < rows; ++r) {
-      out.keep[r] = mask[r] != 0;
-      kept += out.keep[r] ? 1 : 0;
-    }
+    copy_mask(walk, offsets, rows, out.keep);
+    kept = std::count(out.keep, out.keep + rows, true);
   } else {
     for (int r = 0; r < rows; ++r) {
       out.keep[r] = true;
@@ -95,7 +90,7 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
       out.sample[r] = 1.0;
     }
     if (call.sample_weight != nullptr) {
-      read_numbers(walk, active_kernels().pack->twice, sample_weight_array, offsets, rows, out.sample);
+      copy_sample_weights(walk, offsets, rows, out.sample);
     }
     for (int r = 0; r < tile_rows; ++r) {
       out.sample[r] = out.keep[r] ? out.sample[r] : 0.0;
@@ -105,6 +100,18 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
 
 void copy_labels(const RowWalk& walk, const RowOffsets& offsets, int rows, std::int64_t* to) {
   read_numbers(walk, active_kernels().pack->label, label_array, offsets, rows, to);
+}
+
+void copy_sample_weights(const RowWalk& walk, const RowOffsets& offsets, int rows, double* to) {
+  read_numbers(walk, active_kernels().pack->twice, sample_weight_array, offsets, rows, to);
+}
+
+void copy_mask(const RowWalk& walk, const RowOffsets& offsets, int rows, bool* to) {
+  std::int64_t mask[copied_rows];
+  read_numbers(walk, active_kernels().pack->label, mask_array, offsets, rows, mask);
+  for (int r = 0; r < rows; ++r) {
+    to[r] = mask[r] != 0;
+  }
 }
 
 }  // namespace ndloss

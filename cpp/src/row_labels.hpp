@@ -30,4 +30,11 @@ void read_labels(const RowCall& call, const RowWalk& walk, const RowOffsets& off
 /// The labels of `rows` rows, not checked.
 void copy_labels(const RowWalk& walk, const RowOffsets& offsets, int rows, std::int64_t* to);
 
+/// Rows of which the mask is copied at a time, at most.
+inline constexpr int copied_rows = 8 * tile_rows;
+
+/// The sample weights of `rows` rows, and what their mask says.
+void copy_sample_weights(const RowWalk& walk, const RowOffsets& offsets, int rows, double* to);
+void copy_mask(const RowWalk& walk, const RowOffsets& offsets, int rows, bool* to);
+
 }  // namespace ndloss
