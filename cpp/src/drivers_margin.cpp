@@ -37,7 +37,7 @@ class MarginScratch {
     T* curvature;          // ... and one of second derivatives
     std::int64_t* target;  // several targets: along, those of each row, ...
     T* times;              // ... how often each stands there, ...
-    std::int64_t* labels;  // ... all labels as they were given (across, too), ...
+    std::int64_t* labels;  // ... all labels of a row as they were given (across, of a tile), ...
     double* slopes;        // ... a sum for each target, ...
     Met* met;              // ... and a mark for each class, 0 between rows
   };
@@ -128,9 +128,9 @@ class MarginDriver {
     tile.value = sums;
     if (several_) {
       tile.target_stride = classes_;
-      const bool inside = read_sets(offsets, row, count, parts, rows.labels);
       std::fill_n(rows.labels.weight, count, 1.0);
       if (walk.across()) {
+        const bool inside = read_sets(offsets, row, 0, count, parts, rows.labels);
         tile.target = parts.labels;
         for (int r = 0; r < tile_rows; ++r) {
           if (!inside || r >= count || left_out(rows.labels, r)) {
@@ -141,7 +141,8 @@ class MarginDriver {
         tile.target = parts.target;
         tile.times = parts.times;
         tile.slopes = parts.slopes;
-        for (int r = 0; r < count; ++r) {
+        for (int r = 0; r < count; ++r) {  // one by one: the labels of a row stay in L1 until its targets are listed
+          const bool inside = read_sets(offsets, row, r, 1, parts, rows.labels);
           tile.count[r] = inside && !left_out(rows.labels, r) ? list_targets(r, parts) : 0;
         }
       }
@@ -183,22 +184,24 @@ class MarginDriver {
     return !walk.across() && (walk.array(output_array).data == scores || walk.array(curvature_array).data == scores);
   }
 
-  /// Reads the labels of a tile; whether all are labels. The first that is none goes to `bad`.
-  bool read_sets(const RowOffsets& offsets, std::int64_t row, int count, const Parts& parts, TileLabels& rows) const {
+  /// Reads the labels of `count` rows of a tile, which begins with row `row`, from its row `first` on; whether all are labels.
+  /// The first that is none goes to `bad`.
+  bool read_sets(const RowOffsets& offsets, std::int64_t row, int first, int count, const Parts& parts,
+                 TileLabels& rows) const {
     const Strided& array = base_.walk.array(target_array);
     const auto pack = active_kernels().pack->label.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
     const std::int64_t stride = base_.walk.class_stride(target_array);
     std::int64_t row_stride = 0;
     const std::int64_t labels = count * classes_;
     if (offsets.even(target_array, count, row_stride) && (count == 1 || row_stride == classes_ * stride)) {
-      pack(array.data + offsets.at(target_array, 0), stride, labels, parts.labels, 1);
+      pack(array.data + offsets.at(target_array, first), stride, labels, parts.labels, 1);
     } else {
       for (int r = 0; r < count; ++r) {
-        pack(array.data + offsets.at(target_array, r), stride, classes_, parts.labels + r * classes_, 1);
+        pack(array.data + offsets.at(target_array, first + r), stride, classes_, parts.labels + r * classes_, 1);
       }
     }
     for (int r = 0; r < count; ++r) {
-      if (left_out(rows, r)) {
+      if (left_out(rows, first + r)) {
         std::fill_n(parts.labels + r * classes_, classes_, std::int64_t{0});
       }
     }
@@ -210,13 +213,13 @@ class MarginDriver {
     while (parts.labels[i] >= lowest && parts.labels[i] < classes_) {
       ++i;
     }
-    rows.bad.merge({.index = row * classes_ + i, .value = static_cast<std::uint64_t>(parts.labels[i]), .operand = 1});
+    rows.bad.merge({.index = (row + first) * classes_ + i, .value = static_cast<std::uint64_t>(parts.labels[i]), .operand = 1});
     return false;
   }
 
-  /// The distinct targets of row r, and how often each stands there; how many there are.
+  /// The distinct targets of row r, the last that was read, and how often each stands there; how many there are.
   std::int64_t list_targets(int r, const Parts& parts) const {
-    const std::int64_t* labels = parts.labels + r * classes_;
+    const std::int64_t* labels = parts.labels;
     std::int64_t* target = parts.target + r * classes_;
     T* times = parts.times + r * classes_;
     std::int64_t count = 0;

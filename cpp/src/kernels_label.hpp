@@ -56,16 +56,26 @@ inline LabelCount sort(const LabelRule& rule, const bool* keep, int rows, std::i
                          : sort_labels<false>(rule, keep, rows, label, weight);
 }
 
-/// Whether all labels lie in [lowest, classes).
+/// Whether all labels lie in [lowest, classes): their distances from both ends have no sign. A quarter of them is looked at
+/// beside each other one, which saves most of what the loop costs.
 bool labels_inside(const std::int64_t* labels, std::ptrdiff_t count, std::int64_t lowest, std::int64_t classes) {
   const auto shift = static_cast<std::uint64_t>(-lowest);
-  const std::uint64_t end = static_cast<std::uint64_t>(classes) + shift;
+  const std::uint64_t last = static_cast<std::uint64_t>(classes) + shift - 1;
+  const auto distances = [=](std::int64_t label) __attribute__((always_inline)) {
+    const std::uint64_t from_first = static_cast<std::uint64_t>(label) + shift;
+    return from_first | (last - from_first);
+  };
+  const std::ptrdiff_t quarter = count / 4;
   std::uint64_t outside = 0;
 #pragma omp simd reduction(| : outside)
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    outside |= static_cast<std::uint64_t>(labels[i]) + shift >= end ? 1U : 0U;
+  for (std::ptrdiff_t i = 0; i < quarter; ++i) {
+    outside |= distances(labels[i]) | distances(labels[i + quarter]) | distances(labels[i + 2 * quarter]) |
+               distances(labels[i + 3 * quarter]);
   }
-  return outside == 0;
+  for (std::ptrdiff_t i = 4 * quarter; i < count; ++i) {
+    outside |= distances(labels[i]);
+  }
+  return outside >> 63 == 0;
 }
 
 /// Asks for the memory of rows to come, as many numbers as these.

@@ -143,7 +143,7 @@ GAPS = [
     Exemption("elementwise", r"sum_pass<BCELoss, \d+u, double>", BASELINE, "cmp", "all_foldable"),
     Exemption("label", "sort", BASELINE, "all", SSE2),
     Exemption("label", "likelihood<", BASELINE, "all", SSE2),
-    Exemption("margin", "labels_inside", BASELINE, "all", SSE2),
+    Exemption("softmax", "fold_tiles_across", BASELINE, "mul|cvt mul", SSE2),
     Exemption("pack", "pack<(unsigned int|int|float|double), true, (float|double)>", BASELINE, "all", "SSE2 does not swap bytes"),
     Exemption("pack", "unpack<double, B?Float16>", BASELINE, "all", "to_odd_float branches"),
     Exemption(
