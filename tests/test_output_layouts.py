@@ -85,6 +85,27 @@ def test_every_loss_writes_into_every_layout(case: LossCase, layout: str) -> Non
 
 
 @pytest.mark.parametrize("layout", PLACES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sample_alone_goes_into_every_layout(layout: str, dtype: str, rng: np.random.Generator) -> None:
+    x, y = rng.standard_normal((2, 7)).astype(np.float32)
+    calls: dict[Any, tuple[Any, ...]] = {
+        F.cross_entropy: (x, 3),
+        F.nll_loss: (x, 3),
+        F.multi_margin_loss: (x, 3),
+        F.multilabel_margin_loss: (x, np.array([3, 0, -1, 0, 0, 0, 0])),
+        F.multilabel_soft_margin_loss: (x, (y > 0).astype(np.float32)),
+        F.cosine_embedding_loss: (x, y, 1),
+        F.triplet_margin_loss: (x, y, x[::-1]),
+        F.ctc_loss: (F.log_softmax(np.outer(y, x), 1), np.array([1, 2]), 7, 2),
+    }
+    for loss, args in calls.items():
+        place = Place(layout, args[0].shape, dtype)
+        nl.grad(loss)(*args, out=place.plain)
+        nl.grad(loss)(*args, out=place.array)
+        assert place.same(), loss.__name__
+
+
+@pytest.mark.parametrize("layout", PLACES)
 @pytest.mark.parametrize("case", CURVED, ids=str)
 def test_second_derivatives_go_into_every_layout(case: LossCase, layout: str) -> None:
     sample = unweighed(call_of(case))

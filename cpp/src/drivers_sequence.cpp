@@ -286,6 +286,9 @@ Accumulator run(const SequenceCall& call, const Output& value, const SequenceGra
           "out must have one number of log_probs' type for each of " + text(x.shape[1]) + " samples");
   if (wanted != nullptr) {
     require(wanted->log_probs.size == x.size(), "grad must have the " + text(x.size()) + " elements of log_probs");
+    const ArrayView* const layout = wanted->log_probs.layout;
+    require(layout == nullptr || (layout->ndim == 3 && std::equal(x.shape.begin(), x.shape.begin() + 3, layout->shape.begin())),
+            "a grad with a layout must have the shape of log_probs");
     require(wanted->upstream.empty() || static_cast<std::int64_t>(wanted->upstream.size()) == x.shape[1],
             "upstream must have one number for each of " + text(x.shape[1]) + " samples");
   }

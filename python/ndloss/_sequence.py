@@ -114,7 +114,8 @@ class SequenceProblem(Record):
         x, _ = self.log_probs
         grad, finished = _outputs.target(self.function, "out", given, x.shape, dtype, apart=(x, self.targets), strided=True)
         out = np.empty(len(self.input_lengths), self.compute) if none else None
-        total = self._raise_if_bad(self.call.gradients(by_length, factor, upstream, grad, out))
+        batched = grad if grad.ndim == 3 else grad[:, None]
+        total = self._raise_if_bad(self.call.gradients(by_length, factor, upstream, batched, out))
         if value is None and out is not None:
             value = self._finished(out.reshape(self.output_shape), self.dtype, None)
         elif value is None:
