@@ -11,7 +11,8 @@ set(NDLOSS_MATH_FLAGS -fno-math-errno -fno-trapping-math -ffp-contract=off)
 
 # The compiler flags of one ISA, as a list.
 function(ndloss_isa_flags isa out)
-  set(flags ${NDLOSS_MATH_FLAGS} -fopenmp-simd -fno-exceptions -fno-rtti)
+  # Nothing unwinds through a kernel, and the tables for it are two per cent of the wheel.
+  set(flags ${NDLOSS_MATH_FLAGS} -fopenmp-simd -fno-exceptions -fno-asynchronous-unwind-tables -fno-rtti)
   if(isa STREQUAL "avx2")
     list(APPEND flags -march=x86-64-v3)
   elseif(isa STREQUAL "avx512")

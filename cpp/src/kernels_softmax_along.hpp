@@ -8,8 +8,9 @@
 namespace ndloss::NDLOSS_ISA {
 namespace {
 
+/// Not inlined, as what follows a row's loops is not: the jobs share it.
 template <class T>
-NDLOSS_INLINE T row_max(const T* x, std::ptrdiff_t n) {
+[[gnu::noinline]] T row_max(const T* x, std::ptrdiff_t n) {
   constexpr std::ptrdiff_t width = std::ptrdiff_t{lanes} * 4;
   T max[width];
   for (std::ptrdiff_t l = 0; l < width; ++l) {
@@ -158,7 +159,7 @@ template <Coefficients K, SoftmaxJob J, class T>
 }
 
 template <class T>
-NDLOSS_INLINE double joined(WideLanes<T>& wide) {
+[[gnu::noinline]] double joined(WideLanes<T>& wide) {
   const math::Pair<double> sum = wide.join();
   return math::joined(sum.head, sum.tail);
 }
@@ -232,7 +233,7 @@ void tile_along(const SoftmaxTile<T>& given) {
   read_rows<Direction::along, K, J>(tile, rows);
   for (int l = 0; l < tile.rows; ++l) {
     RowSums<T> sums;
-    rows.maxima[l] = fold_row<K, J>(tile, references.get(l), l, tile.classes, sums);
+    rows.maxima[l] = fold_row<K, summed_as(J)>(tile, references.get(l), l, tile.classes, sums);
     rows.rest[l] = joined(sums.rest);
     rows.coefficients[l] = K == Coefficients::probabilities ? joined(sums.coefficients) : 0.0;
     rows.distance[l] = K != Coefficients::none ? joined(sums.distance) : 0.0;

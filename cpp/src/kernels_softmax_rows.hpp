@@ -23,6 +23,9 @@ constexpr bool is_product(SoftmaxJob job) { return job == SoftmaxJob::softmax_vj
 /// Whether a job keeps the exponentials in its output until the row is finished.
 constexpr bool stores(SoftmaxJob job) { return job != SoftmaxJob::value && job != SoftmaxJob::log_softmax; }
 
+/// The job whose sums over a row are those of `job`: only whether exponentials are stored makes a difference to them.
+constexpr SoftmaxJob summed_as(SoftmaxJob job) { return stores(job) ? SoftmaxJob::gradient : SoftmaxJob::value; }
+
 /// Whether a lane's exponentials are carried along with its logits; without FMA, that is at SSE2, the choice of both does not
 /// vectorize, and what is left behind is exponentiated anew.
 constexpr bool carries(SoftmaxJob job) { return stores(job) && math::has_fma; }

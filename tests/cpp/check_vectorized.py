@@ -72,6 +72,8 @@ KERNELS = {
     "softmax": [
         Kernel("tile_across", 20),
         Kernel("tile_along", 20),
+        Kernel("row_max", 2),
+        Kernel("joined", 2),
         Kernel("fold_row", 12),
         Kernel("fold_tiles_across", 4),
         Kernel("emit_row", 14),
