@@ -44,6 +44,9 @@ KERNELS = {
     "elementwise": [
         Kernel("groups", 170),
         Kernel("add_in_registers", 14),
+        Kernel("add_chances", 2),
+        Kernel("add_chances_of", 1),
+        Kernel("fold_chances", 1),
         Kernel("add_values", 4),
         Kernel("add_logarithms", 4),
         Kernel("add_group_logarithms", 2),

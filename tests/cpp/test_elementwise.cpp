@@ -78,19 +78,25 @@ TEST_CASE("likelihoods and divergences of the specification") {
 TEST_CASE_TEMPLATE("binary cross entropy folds hard targets", V, float, double) {
   using Limits = std::numeric_limits<V>;
   const ndloss::BCELoss loss;
-  CHECK(loss.foldable(V(0.5), V(0)));
-  CHECK(loss.foldable(V(0.5), V(1)));
-  CHECK_FALSE(loss.foldable(V(0.5), V(0.5)));
-  CHECK_FALSE(loss.foldable(V(0.5), Limits::quiet_NaN()));
+  CHECK(loss.unfoldable(V(0.5), V(0)) == 0);
+  CHECK(loss.unfoldable(V(0.5), V(1)) == 0);
+  CHECK(loss.unfoldable(V(0.5), V(0.5)) != 0);
+  CHECK(loss.unfoldable(V(1.5), V(1)) != 0);
+  CHECK(loss.unfoldable(V(-0.5), V(0)) != 0);
+  CHECK(loss.unfoldable(Limits::quiet_NaN(), V(0)) != 0);
+  CHECK(loss.unfoldable(V(0.5), Limits::quiet_NaN()) != 0);
   const auto check = [&](V input, V target) {
     CAPTURE(input);
     CAPTURE(target);
-    const auto parts = loss.folded(input, target);
+    const ndloss::Chance<V> chance = loss.folded(input, target);
+    const ndloss::Folded<V> parts = chance.folded();
     const auto p = static_cast<long double>(input);
     const long double exact = std::min(-(target == V(1) ? std::log(p) : std::log1p(-p)), 100.0L);
     CHECK(parts.argument >= V(0));
     CHECK(parts.argument < V(512));  // eight of them multiply without overflow
     CHECK(std::abs(static_cast<long double>(parts.value()) - exact) <= 3 * exact * Limits::epsilon());
+    const auto product = ndloss::ChanceProduct<V>::of(chance);
+    CHECK(static_cast<long double>(product.head) + static_cast<long double>(product.lost) == (target == V(1) ? p : 1 - p));
   };
   for (const V target : {V(0), V(1)}) {
     for (V p = Limits::min() / 2; p < V(1); p *= V(1.37)) {

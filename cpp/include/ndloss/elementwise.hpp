@@ -6,6 +6,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include "ndloss/folded.hpp"
 #include "ndloss/inline.hpp"
 #include "ndloss/math.hpp"
 
@@ -30,15 +31,6 @@ struct Term {
   V curvature[Inputs];
 };
 
-/// A value written as linear + log1p(argument) with argument >= 0, so that a sum may take one logarithm for many elements.
-template <class V>
-struct Folded {
-  V linear;
-  V argument;
-
-  NDLOSS_INLINE V value() const { return linear + math::log1p_nonnegative(argument); }
-};
-
 /// An elementwise loss L is an aggregate of its parameters with
 ///   name       torch's function name
 ///   operands   how many arrays it reads per element, `inputs` of them (the first ones) differentiable
@@ -47,7 +39,8 @@ struct Folded {
 /// and, optionally,
 ///   params()   the parameters by name
 ///   folds      true if folded() gives the value as Folded<V>
-///   foldable() whether it does for these operands, where it does not for all
+///   folds_chances  true if folded() gives a Chance<V> instead, which the value is the loss of
+///   unfoldable() an integer that is not 0 for operands for which it does not, where it does not for all
 ///   brief      true if its value takes a few instructions and no operand has a domain: sums keep its terms in registers
 ///   row_mean   true if a loss element is the mean over the last axis
 ///   batch_mean true if 'batchmean' is one of its reductions: the sum, divided by the length of the first axis
@@ -60,10 +53,13 @@ concept ElementwiseLoss = std::is_aggregate_v<L> && requires {
 } && (L::operands >= 1 && L::operands <= 4 && L::inputs >= 1 && L::inputs <= L::operands);
 
 template <class L>
-inline constexpr bool folds = requires { requires L::folds; };
+inline constexpr bool folds = requires { requires L::folds; } || requires { requires L::folds_chances; };
 
 template <class L>
-inline constexpr bool folds_some = folds<L> && requires { &L::template foldable<float>; };
+inline constexpr bool folds_chances = requires { requires L::folds_chances; };
+
+template <class L>
+inline constexpr bool folds_some = folds<L> && requires { &L::template unfoldable<float>; };
 
 template <class L>
 inline constexpr bool brief = requires { requires L::brief; };

@@ -78,8 +78,7 @@ NDLOSS_INLINE auto term_at(const L& loss, const ElementwiseBlock<T>& block, std:
 }
 
 template <class L, class T, std::size_t... K>
-NDLOSS_INLINE Folded<T> folded_at(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i,
-                                  std::index_sequence<K...>) {
+NDLOSS_INLINE auto folded_at(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, std::index_sequence<K...>) {
   return loss.folded(block.operand[K][i]...);
 }
 
@@ -97,9 +96,13 @@ NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& bl
   const std::uint32_t bad = checked<L> ? static_cast<std::uint32_t>(!valid_at<L>(block, i, operands)) : 0;
   const Term<T, L::inputs> term = term_at(loss, block, i, operands);
   if constexpr ((S & folded_value) != 0) {
-    const Folded<T> parts = folded_at(loss, block, i, operands);
-    *value = parts.linear;
-    *argument = parts.argument;
+    const auto parts = folded_at(loss, block, i, operands);
+    if constexpr (folds_chances<L>) {
+      *value = parts.number;
+    } else {
+      *value = parts.linear;
+      *argument = parts.argument;
+    }
   } else {
     *value = term.value;
   }
@@ -245,22 +248,27 @@ BlockResult map_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
 }
 
 template <class L, class T, std::size_t... K>
-NDLOSS_INLINE bool foldable_at(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, std::index_sequence<K...>) {
-  return loss.foldable(block.operand[K][i]...);
+NDLOSS_INLINE math::Int<T> unfoldable_at(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i,
+                                         std::index_sequence<K...>) {
+  return loss.unfoldable(block.operand[K][i]...);
 }
 
-/// Whether a loss that folds some of its elements folds all of these.
+/// Whether a loss that folds some of its elements folds all of these. Where the first ones tell, the rest is not read.
 template <class L, class T>
 NDLOSS_INLINE bool all_foldable(const L& given_loss, const ElementwiseBlock<T>& given, std::ptrdiff_t begin,
                                 std::ptrdiff_t count) {
   const L loss = given_loss;
   const ElementwiseBlock<T> block = given;
-  std::uint32_t whole = 0;
-#pragma omp simd reduction(| : whole)
-  for (std::ptrdiff_t i = begin; i < begin + count; ++i) {
-    whole |= static_cast<std::uint32_t>(!foldable_at(loss, block, i, std::make_index_sequence<L::operands>{}));
+  constexpr std::make_index_sequence<L::operands> operands{};
+  if (unfoldable_at(loss, block, begin, operands) != 0) {
+    return false;
   }
-  return whole == 0;
+  math::Int<T> unfoldable = 0;
+#pragma omp simd reduction(| : unfoldable)
+  for (std::ptrdiff_t i = begin; i < begin + count; ++i) {
+    unfoldable |= unfoldable_at(loss, block, i, operands);
+  }
+  return unfoldable == 0;
 }
 
 /// The terms of `count` elements, a step at most, and zeros behind them; true if one saw a bad value.
@@ -277,7 +285,7 @@ NDLOSS_INLINE bool step_terms(const L& loss, const ElementwiseBlock<T>& block, s
     remainder.give_back(block, begin + at, static_cast<int>(rest));
   }
   for (std::ptrdiff_t k = count; k < step; ++k) {
-    value[k] = 0;
+    value[k] = -T(0);  // a chance of 1
     if constexpr ((S & folded_value) != 0) {
       argument[k] = 0;
     }
@@ -349,6 +357,28 @@ NDLOSS_INLINE std::ptrdiff_t add_brief(WideLanes<T>& all, const L& loss, const E
   }
 }
 
+/// Adds one step of chances without taking them through memory. False, and nothing is added, where one cannot be folded or
+/// their products are not exact.
+template <class L, class T>
+[[gnu::noinline]] bool add_chances_of(WideLanes<T>& all, const L& given_loss, const ElementwiseBlock<T>& given,
+                                      std::ptrdiff_t begin) {
+  if (unfoldable_at(given_loss, given, begin, std::make_index_sequence<L::operands>{}) != 0) {
+    return false;  // no use in computing the rest
+  }
+  const L loss = given_loss;
+  const ElementwiseBlock<T> block = given;
+  for (std::ptrdiff_t g = 0; g < step; g += lanes) {
+    prefetch_group<L>(block, begin + g);
+  }
+  return add_products<false>(all, block.weight, [&](int l) __attribute__((always_inline)) {
+    return pairwise<run>([&](int r) __attribute__((always_inline)) {
+      constexpr std::make_index_sequence<L::operands> operands{};
+      const std::ptrdiff_t i = begin + l + r * lanes;
+      return ChanceProduct<T>::of(folded_at(loss, block, i, operands), unfoldable_at(loss, block, i, operands));
+    });
+  });
+}
+
 /// Not inlined: every pass shares it.
 template <class T>
 [[gnu::noinline]] math::Pair<double> join(WideLanes<T>& all) {
@@ -370,6 +400,11 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
   BlockResult result;
   for (std::ptrdiff_t i = add_brief<L, S>(all, loss, block); i < block.size; i += step) {
     const std::ptrdiff_t count = block.size - i < step ? block.size - i : step;
+    if constexpr (folds_chances<L> && S == folded_value && ChanceProduct<T>::possible) {
+      if (count == step && block.weight == nullptr && add_chances_of(all, loss, block, i)) {
+        continue;
+      }
+    }
     bool folded = (S & folded_value) != 0;
     bool seen = false;
     if constexpr (folds_some<L>) {
@@ -382,7 +417,14 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
       seen = step_terms<S>(loss, block, i, count, terms.value, terms.argument);
     }
     const T* const weight = block.weight != nullptr ? block.weight + i : nullptr;
-    add_step(all, terms.value, folded ? terms.argument : nullptr, weight, count);
+    if constexpr (folds_chances<L>) {
+      if (folded) {
+        add_chance_step(all, terms.value, terms.argument, weight, count);
+      }
+    }
+    if (!folded || !folds_chances<L>) {
+      add_step(all, terms.value, folded ? terms.argument : nullptr, weight, count);
+    }
     note<L>(result.bad, seen, block, i, i + count);
   }
   if (carried != nullptr && !carried->closes) {

@@ -403,6 +403,15 @@ NDLOSS_INLINE double log1p_wide(double x) {
   }
 }
 
+/// log(head + tail), head + tail; |tail| is far below |head|, and head between 2^-100 and 2.
+template <class V>
+NDLOSS_INLINE Pair<V> log_of_pair(V head, V tail) {
+  const Int<V> field = exponent_field<V>(bits(head));
+  const V f = from_bits<V>(bits_difference<V>(bits(head), field)) - V(1);
+  const V scaled = tail * from_bits<V>(bits_difference<V>(bits(V(1)), field));
+  return log_compose(exponent_value<V>(field), f, fma(-scaled, f * (V(1) - f), scaled));
+}
+
 /// log(1 + x).
 /// Types: float, double. Max error: 0.94 ULP float, 1.0 double. Range: all.
 /// At -0, +0: x. At +inf: +inf. At -1: -inf. Below -1: NaN. NaN: NaN.

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ndloss/chance.hpp"
 #include "ndloss/lanes.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -141,6 +142,63 @@ template <bool in_groups, class T>
   return differ == 0;
 }
 
+/// The logarithm of the product of a lane; not 0 if it has failed. A function, because a struct declared in a simd loop becomes
+/// an array.
+template <class T, class ProductOf>
+NDLOSS_INLINE math::Int<T> log_of_product(const ProductOf& product_of, int l, T* head, T* tail) {
+  const ChanceProduct<T> product = product_of(l);
+  const math::Pair<T> log = product.log();
+  *head = log.head;
+  *tail = log.tail;
+  return product.failed();
+}
+
+/// Adds the losses of products of a run each, times the weights of the lanes. False, and nothing is added, where one has
+/// failed.
+template <bool weighed, class T, class ProductOf>
+NDLOSS_INLINE bool add_products(WideLanes<T>& all, const T* weight, const ProductOf& product_of) {
+  T heads[lanes];
+  T tails[lanes];
+  math::Int<T> failed = 0;
+#pragma omp simd reduction(| : failed)
+  for (int l = 0; l < lanes; ++l) {
+    failed |= log_of_product(product_of, l, heads + l, tails + l);
+  }
+  if (failed != 0) {
+    return false;
+  }
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    const auto times = weighed ? static_cast<double>(-weight[l]) : -1.0;
+    if constexpr (sizeof(T) == 4) {
+      all.add(l, Plain{times * (static_cast<double>(heads[l]) + static_cast<double>(tails[l]))});
+    } else {
+      all.add(l, Tally<double>{times * heads[l], times * tails[l]});
+    }
+  }
+  return true;
+}
+
+/// Adds the losses of one step of chances, times their weights, which are all the same in a run.
+template <bool weighed, class T>
+[[gnu::noinline]] bool add_chances(WideLanes<T>& all, const T* chance, const T* weight) {
+  return add_products<weighed>(all, weight, [&](int l) __attribute__((always_inline)) {
+    return pairwise<run>([&](int r)
+                             __attribute__((always_inline)) { return ChanceProduct<T>::of(Chance<T>{chance[l + r * lanes]}); });
+  });
+}
+
+/// Writes the losses of one step of chances as folded terms.
+template <class T>
+[[gnu::noinline]] void fold_chances(T* chance_and_linear, T* argument) {
+#pragma omp simd
+  for (std::ptrdiff_t k = 0; k < step; ++k) {
+    const Folded<T> parts = Chance<T>{chance_and_linear[k]}.folded();
+    chance_and_linear[k] = parts.linear;
+    argument[k] = parts.argument;
+  }
+}
+
 /// Makes values of folded terms.
 template <class T>
 [[gnu::noinline]] void unfold(T* value, const T* argument) {
@@ -186,6 +244,19 @@ NDLOSS_INLINE void add_step(WideLanes<T>& all, T* value, const T* argument, cons
   if (argument != nullptr) {
     add_logarithms<false>(all, argument, weight);
   }
+}
+
+/// Adds the losses of one step of chances: as products where the weights and the chances allow it.
+template <class T>
+NDLOSS_INLINE void add_chance_step(WideLanes<T>& all, T* chance, T* argument, const T* weight, std::ptrdiff_t count) {
+  if constexpr (ChanceProduct<T>::possible) {
+    if (weight == nullptr ? add_chances<false>(all, chance, weight)
+                          : count == step && even<false>(weight) && add_chances<true>(all, chance, weight)) {
+      return;
+    }
+  }
+  fold_chances(chance, argument);
+  add_step(all, chance, argument, weight, count);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 /// Binary cross entropy on probabilities.
 #pragma once
 
+#include "ndloss/chance.hpp"
 #include "ndloss/elementwise.hpp"
 
 namespace ndloss {
@@ -16,19 +17,21 @@ struct BCELoss {
   static constexpr int operands = 2;
   static constexpr int inputs = 2;
   static constexpr Domain domains[] = {Domain::probability, Domain::probability};
-  static constexpr bool folds = true;
+  static constexpr bool folds_chances = true;
 
-  /// A soft target needs both logarithms, each times its own number.
+  /// A soft target needs both logarithms, each times its own number. On the bits: -0 is not folded, and compares with nothing.
   template <class V>
-  NDLOSS_INLINE bool foldable(V /*input*/, V target) const {
-    return (target == V(0)) | (target == V(1));
+  NDLOSS_INLINE math::Int<V> unfoldable(V input, V target) const {
+    const math::Int<V> x = math::bits(input);
+    const math::Int<V> outside = (x | math::bits_difference<V>(math::bits(V(1)), x)) >> (8 * sizeof(V) - 1);
+    return outside | (target == V(1) ? 0 : math::bits(target));
   }
 
   template <class V>
-  NDLOSS_INLINE Folded<V> folded(V input, V target) const {
+  NDLOSS_INLINE Chance<V> folded(V input, V target) const {
     const bool on = target == V(1);
     const V off = V(1) - input;
-    return minus_log(math::select(on, input, off), math::select(on, off, input));
+    return Chance<V>::of(math::select(on, input, off), math::select(on, off, input));
   }
 
   template <class V>
@@ -76,27 +79,6 @@ struct BCELoss {
   template <class V>
   NDLOSS_INLINE static V over_square(V y, V x) {
     return math::select(y == V(0), V(0), y / x / x);
-  }
-
-  /// -max(log q, -100) from q and 1 - q. From 2^-8 on, log1p((1 - q) / q), which stays exact near q = 1; below, the exponent
-  /// apart, so that a product of arguments does not overflow.
-  template <class V>
-  NDLOSS_INLINE static Folded<V> minus_log(V q, V rest) {
-    using R = math::Real<V>;
-    constexpr V least = V(3.720075976020836e-44);  // e^-100
-    constexpr V ln2 = V(0.693147180559945309);
-    constexpr int shift = R::mantissa_bits + 1;
-    const bool far = q < V(0x1p-8);
-    const bool tiny = q < std::numeric_limits<V>::min();
-    const math::Int<V> b = math::bits(math::select(tiny, q * V(math::Int<V>(1) << shift), q));
-    const math::Int<V> field = math::exponent_field<V>(b);
-    const V mantissa = math::from_bits<V>(math::bits_difference<V>(b, field)) * V(0.5);
-    const V exponent = math::exponent_value<V>(field) - math::select(tiny, V(shift - 1), V(-1));
-    const V divisor = math::select(far, mantissa, q);
-    const V dividend = math::select(far, V(1) - mantissa, rest);
-    const bool certain = q < least;
-    return {.linear = math::select_special(certain, V(100), math::select(far, -(exponent * ln2), V(0))),
-            .argument = math::select_special(certain, V(0), dividend / divisor)};
   }
 };
 
