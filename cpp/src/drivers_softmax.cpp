@@ -99,28 +99,45 @@ class SoftmaxDriver {
     return labelled() && stored && Writer<T>(value_, 0).slots() == 0;
   }
 
+  /// The share of the block behind that is copied before a tile.
+  struct Share {
+    const StagedTiles<T>& staged;
+    const RowWalk& walk;
+    std::int64_t first;
+
+    static LinesAhead copy(const void* share, std::ptrdiff_t tile) {
+      const auto& at = *static_cast<const Share*>(share);
+      return at.staged.take(at.walk, (at.first + tile) * tile_rows).lines;
+    }
+  };
+
   /// Folds staged tiles up to the first with a bad label; how many rows that were.
   std::int64_t fold_staged(std::int64_t begin, const StagedTiles<T>& staged, Part& part) const {
     const RowWalk& walk = base_.walk;
+    const bool even = walk.even(begin, staged.tiles * tile_rows);
+    RowSum total = begin_fold(part);
     std::int64_t done = 0;
-    for (; done < staged.tiles * tile_rows; done += tile_rows) {
-      const StagedTiles<T> tile = staged.take(walk, done);
+    for (std::int64_t tiles = 0, folded = 0; done < staged.tiles && folded == tiles; done += folded) {
+      tiles = even ? std::min(staged.tiles - done, fold_tiles) : 1;
+      const std::int64_t row = begin + done * tile_rows;
+      const auto count = static_cast<int>(tiles * tile_rows);
+      const Share share{staged, walk, done};
       RowCopies copies;
       LabelledRows<T> rows;
-      copy_rows(base_, walk.offsets(begin + done, tile_rows), tile_rows, copied_rows, copies, rows);
+      copy_rows(base_, walk.offsets(row, count), count, copied_rows, copies, rows);
       rows.classes = walk.classes();
-      rows.class_stride = tile.class_stride;
-      rows.ahead = tile.lines;
+      rows.class_stride = staged.class_stride;
+      if (staged.ahead != nullptr) {
+        rows.before = {Share::copy, &share};
+      }
       if (value_.wanted()) {
-        rows.value = static_cast<T*>(value_.data) + (begin + done - base_.call.begin);
+        rows.value = static_cast<T*>(value_.data) + (row - base_.call.begin);
       }
-      RowSum total = begin_fold(part);
-      if (fold()(rows, tile.input, tile.output, 1, total) == 0) {
-        break;
-      }
-      add_fold(total, part);
+      T* const numbers = staged.input + done * tile_rows;
+      folded = fold()(rows, numbers, numbers, tiles, total);
     }
-    return done;
+    add_fold(total, part);
+    return done * tile_rows;
   }
 
   /// Whether an output stands where an operand does that is still needed when the output is first written: exponentials go
@@ -199,9 +216,9 @@ class SoftmaxDriver {
     tile.rows = count;
     tile.classes = walk.classes();
     tile.ahead = staged.lines;
-    double sum = 0;
+    FoldedLosses folded;
     tile.value = folds_losses() ? nullptr : losses;
-    tile.sum = folds_losses() ? &sum : nullptr;
+    tile.folded = folds_losses() ? &folded : nullptr;
     const std::int64_t each = tile_numbers();
     const auto readable = [&](int k) {
       TileNumbers<T> place = in_place<T>(walk, k, offsets, count);
@@ -256,7 +273,9 @@ class SoftmaxDriver {
       }
     }
     if (folds_losses()) {
-      base_.add_rows({sum, 0.0}, count, rows.labels, part);
+      double sums[FoldedLosses::tiles];
+      table().sum_losses(folded, sums);
+      base_.add_rows({sums[0], 0.0}, count, rows.labels, part);
     } else if (is_loss()) {
       base_.finish_rows(row, count, losses, rows.labels, value_, part);
     }

@@ -36,6 +36,7 @@ constexpr SoftmaxTable<T> softmax_table() {
   enter<SoftmaxJob::log_softmax_vjp, Coefficients::none>(table);
   table.folds[static_cast<int>(SoftmaxJob::value)] = fold_tiles_across<SoftmaxJob::value, T>;
   table.folds[static_cast<int>(SoftmaxJob::gradient)] = fold_tiles_across<SoftmaxJob::gradient, T>;
+  table.sum_losses = sum_losses<T>;
   return table;
 }
 

@@ -123,16 +123,18 @@ void tile_across(const SoftmaxTile<T>& given) {
     rows.coefficients[l] = K == Coefficients::probabilities ? sums.coefficients.at(l) : 0.0;
     rows.distance[l] = K != Coefficients::none ? sums.distance.at(l) : 0.0;
   }
-  if constexpr (folds_logarithms<T> && is_loss(J) && K == Coefficients::none) {
-    if (tile.sum != nullptr) {
+  constexpr bool can_fold = folds_logarithms<T> && is_loss(J) && K == Coefficients::none;
+  if constexpr (can_fold) {
+    if (tile.folded != nullptr) {
 #pragma omp simd
       for (int l = 0; l < lanes; ++l) {
         finish<K, J, true>(references, rows, tile.shared, l);
       }
-      *tile.sum = folded_loss(rows);
+      const int first = tile.folded_tile * tile_groups;
+      fold_losses(rows, tile.folded->rest + first, tile.folded->distance + first);
     }
   }
-  if (!folds_logarithms<T> || tile.sum == nullptr) {
+  if (!can_fold || tile.folded == nullptr) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       finish<K, J>(references, rows, tile.shared, l);

@@ -11,6 +11,16 @@
 namespace ndloss::NDLOSS_ISA {
 namespace {
 
+/// Adds the first `tiles` folded tiles to `total`.
+template <class T>
+void add_folded(const FoldedLosses& folded, const std::int64_t* kept, std::ptrdiff_t tiles, RowSum& total) {
+  double sums[FoldedLosses::tiles];
+  sum_losses<T>(folded, sums);
+  for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
+    add_tile({sums[tile], 0.0}, kept[tile], total);
+  }
+}
+
 template <SoftmaxJob J, class T>
 std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* output, std::ptrdiff_t tiles, RowSum& total) {
   const LabelledRows<T> rows = given;
@@ -25,7 +35,8 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
   const bool weighed = weights.by_class != nullptr || weights.sample != nullptr;
   const bool folded = folds_logarithms<T> && rows.value == nullptr && !weighed && weights.keep == nullptr;
   double losses[tile_rows];
-  double folded_losses = 0;
+  FoldedLosses folded_losses;
+  std::int64_t folded_kept[FoldedLosses::tiles];
   double weight[tile_rows];
   double sample[tile_rows];
   SoftmaxTile<T> tile;
@@ -35,11 +46,14 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
   tile.rows = tile_rows;
   tile.classes = rows.classes;
   tile.value = folded ? nullptr : losses;
-  tile.sum = folded ? &folded_losses : nullptr;
+  tile.folded = folded ? &folded_losses : nullptr;
   tile.scale = scale;
   tile.output = output;
-  tile.ahead = rows.ahead;
-  for (std::ptrdiff_t t = 0; t < tiles; ++t) {
+  std::ptrdiff_t t = 0;
+  for (; t < tiles; ++t) {
+    if (rows.before.act != nullptr) {
+      tile.ahead = rows.before.act(rows.before.driver, t);
+    }
     const std::ptrdiff_t row = t * tile_rows;
     tile.label = rows.label + row;
     tile.label_weight = nullptr;
@@ -48,7 +62,7 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
       const bool* const keep = weights.keep != nullptr ? weights.keep + row : nullptr;
       const LabelCount sorted = sort(rows.rule, keep, tile_rows, rows.label + row, weight);
       if (sorted.any_bad) {
-        return t;
+        break;
       }
       kept = sorted.kept;
       tile.label_weight = weight;
@@ -74,6 +88,7 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
       }
       transpose(first, rows.row_stride, rows.classes, numbers, tile_rows);
     }
+    tile.folded_tile = static_cast<int>(t % FoldedLosses::tiles);
     tile_across<Coefficients::none, J>(tile);
     if (rows.grad != nullptr) {
       transpose_back(output, rows.classes, rows.grad + row * rows.classes, rows.classes);
@@ -91,11 +106,21 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
         rows.value[row + l] = static_cast<T>(losses[l]);
       }
     }
-    const math::Pair<double> loss = folded ? math::Pair<double>{folded_losses, 0.0} : sum(losses, tile_rows);
+    if (folded) {
+      folded_kept[tile.folded_tile] = kept;
+      if (tile.folded_tile == FoldedLosses::tiles - 1) {
+        add_folded<T>(folded_losses, folded_kept, FoldedLosses::tiles, total);
+      }
+      continue;
+    }
     const double* const shares = weights.sample != nullptr ? sample : weight;
-    add_tile(loss, weighed ? sum(shares, tile_rows) : math::Pair<double>{static_cast<double>(kept), 0.0}, kept, total);
+    add_tile(sum(losses, tile_rows), weighed ? sum(shares, tile_rows) : math::Pair<double>{static_cast<double>(kept), 0.0},
+             kept, total);
   }
-  return tiles;
+  if (folded) {
+    add_folded<T>(folded_losses, folded_kept, t % FoldedLosses::tiles, total);
+  }
+  return t;
 }
 
 }  // namespace

@@ -380,10 +380,11 @@ NDLOSS_INLINE FoldedLoss operator+(const FoldedLoss& a, const FoldedLoss& b) {
   return {a.rest + math::fma(a.rest, b.rest, b.rest), a.distance + b.distance};
 }
 
-/// The sum of the losses of finished rows without weights: one logarithm for eight of them.
+static_assert(tile_groups == lanes / run);
+
+/// The losses of finished rows without weights, eight of them in a group.
 template <class T>
-NDLOSS_INLINE double folded_loss(const RowLanes<T>& rows) {
-  constexpr int groups = lanes / run;
+NDLOSS_INLINE void fold_losses(const RowLanes<T>& rows, double* group_rest, double* group_distance) {
   double rest[lanes];
   double distance[lanes];
 #pragma omp simd
@@ -394,7 +395,7 @@ NDLOSS_INLINE double folded_loss(const RowLanes<T>& rows) {
         math::select(kept, static_cast<double>(distance_origin(rows.max[l])) - static_cast<double>(rows.label_input[l]), 0.0);
   }
 #pragma GCC unroll 4
-  for (int half = lanes / 2; half >= groups; half /= 2) {
+  for (int half = lanes / 2; half >= tile_groups; half /= 2) {
 #pragma omp simd
     for (int l = 0; l < half; ++l) {
       const FoldedLoss both = FoldedLoss{rest[l], distance[l]} + FoldedLoss{rest[l + half], distance[l + half]};
@@ -403,10 +404,25 @@ NDLOSS_INLINE double folded_loss(const RowLanes<T>& rows) {
     }
   }
 #pragma omp simd
-  for (int l = 0; l < groups; ++l) {
-    rest[l] = math::log1p_wide<T>(rest[l]) + distance[l];
+  for (int l = 0; l < tile_groups; ++l) {
+    group_rest[l] = rest[l];
+    group_distance[l] = distance[l];
   }
-  return pairwise<groups>([&](int l) __attribute__((always_inline)) { return rest[l]; });
+}
+
+/// The sum of the losses of each tile: one logarithm for a group. Those of several tiles are taken at once, because all steps of
+/// one wait for each other.
+template <class T>
+void sum_losses(const FoldedLosses& folded, double* sums) {
+  double losses[lanes];
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    losses[l] = math::log1p_wide<T>(folded.rest[l]) + folded.distance[l];
+  }
+  for (int tile = 0; tile < FoldedLosses::tiles; ++tile) {
+    sums[tile] =
+        pairwise<tile_groups>([&](int g) __attribute__((always_inline)) { return losses[tile * tile_groups + g]; });
+  }
 }
 
 /// What remains once the classes are put out: losses, and the gradients at the targets, where A P - a would cancel.

@@ -44,7 +44,7 @@ struct LabelledRows {
   T* grad = nullptr;   // contiguous rows of classes; null: not wanted
   T scale = 1;         // multiplies gradients
   RowWeights weights;  // of softmax kernels
-  LinesAhead ahead;    // of one tile
+  BeforeTile before;   // of tiles side by side
 };
 
 /// Sums over rows of their losses and of what they add to a divisor, each with what it has lost to rounding; and how many rows

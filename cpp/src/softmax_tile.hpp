@@ -34,15 +34,37 @@ struct LinesAhead {
   std::ptrdiff_t stride = 0;  // bytes from one piece to the next
 
   NDLOSS_INLINE void ask(std::ptrdiff_t lines) {
-    for (; lines > 0; --lines) {
-      __builtin_prefetch(at);
-      at += line;
-      if (--left == 0) {
+    while (lines > 0) {
+      const std::ptrdiff_t some = lines < left ? lines : left;
+      for (std::ptrdiff_t i = 0; i < some; ++i) {
+        __builtin_prefetch(at + i * line);
+      }
+      at += some * line;
+      lines -= some;
+      left -= some;
+      if (left == 0) {
         left = each;
         at += stride - each * line;
       }
     }
   }
+};
+
+/// What a driver does before each of several tiles; it says what memory is to be asked for meanwhile.
+struct BeforeTile {
+  LinesAhead (*act)(const void* driver, std::ptrdiff_t tile) = nullptr;  // null: nothing
+  const void* driver = nullptr;
+};
+
+/// Groups of a tile's rows that share a logarithm.
+inline constexpr int tile_groups = 4;
+
+/// The losses of some tiles' groups before their logarithms are taken: distance + log1p(rest).
+struct FoldedLosses {
+  static constexpr int tiles = tile_rows / tile_groups;
+
+  double rest[tiles * tile_groups] = {};
+  double distance[tiles * tile_groups] = {};
 };
 
 /// At most `tile_rows` rows, and at least one class. Strides count elements. Across kernels read and write all `tile_rows`
@@ -78,7 +100,9 @@ struct SoftmaxTile {
   T* curvature = nullptr;
   LinesAhead ahead;         // of across kernels
   double* value = nullptr;  // the loss of each row
-  double* sum = nullptr;    // instead, where `folds_logarithms` and labels alone give coefficients, of 1: the sum of the losses
+  /// Instead, where `folds_logarithms` and labels alone give coefficients, of 1: what their sum is made of, ...
+  FoldedLosses* folded = nullptr;
+  int folded_tile = 0;  // ... as this one of the tiles there
 };
 
 /// Whether the losses of short rows of labels alone are added up before their logarithms are taken. In double each logarithm
@@ -123,6 +147,8 @@ struct SoftmaxTable {
   SoftmaxKernels<T> short_rows[softmax_jobs][3];
   SoftmaxKernels<T> long_rows[softmax_jobs][3];
   Fold folds[2];  // losses of labels alone: value, gradient
+  /// The sum of the losses of each folded tile.
+  void (*sum_losses)(const FoldedLosses& folded, double* sums);
 
   [[nodiscard]] const SoftmaxKernels<T>& at(std::ptrdiff_t classes, SoftmaxJob job, Coefficients kind) const {
     const auto& by_job = classes < short_row ? short_rows : long_rows;
