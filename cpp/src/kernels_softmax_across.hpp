@@ -117,18 +117,18 @@ void tile_across(const SoftmaxTile<T>& given) {
     ask(1);
   }
 
-  for (int l = 0; l < lanes; ++l) {
-    rows.rest[l] = sums.rest.at(l);
-    rows.maxima[l] = 1.0;
-    rows.coefficients[l] = K == Coefficients::probabilities ? sums.coefficients.at(l) : 0.0;
-    rows.distance[l] = K != Coefficients::none ? sums.distance.at(l) : 0.0;
+  if constexpr (K != Coefficients::none) {
+    for (int l = 0; l < lanes; ++l) {
+      rows.coefficients[l] = K == Coefficients::probabilities ? sums.coefficients.at(l) : 0.0;
+      rows.distance[l] = sums.distance.at(l);
+    }
   }
   constexpr bool can_fold = folds_logarithms<T> && is_loss(J) && K == Coefficients::none;
   if constexpr (can_fold) {
     if (tile.folded != nullptr) {
 #pragma omp simd
       for (int l = 0; l < lanes; ++l) {
-        finish<K, J, true>(references, rows, tile.shared, l);
+        finish<K, J, true>(references, rows, sums.rest.at(l), 1.0, tile.shared, l);
       }
       const int first = tile.folded_tile * tile_groups;
       fold_losses(rows, tile.folded->rest + first, tile.folded->distance + first);
@@ -137,7 +137,7 @@ void tile_across(const SoftmaxTile<T>& given) {
   if (!can_fold || tile.folded == nullptr) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
-      finish<K, J>(references, rows, tile.shared, l);
+      finish<K, J>(references, rows, sums.rest.at(l), 1.0, tile.shared, l);
     }
   }
 

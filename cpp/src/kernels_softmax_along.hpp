@@ -244,7 +244,7 @@ void tile_along(const SoftmaxTile<T>& given) {
   }
 #pragma omp simd
   for (int l = 0; l < lanes; ++l) {
-    finish<K, J>(references, rows, tile.shared, l);
+    finish<K, J>(references, rows, rows.rest[l], rows.maxima[l], tile.shared, l);
   }
   if constexpr (J != SoftmaxJob::value) {
     for (int l = 0; l < tile.rows; ++l) {

@@ -117,7 +117,7 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
     add_tile(sum(losses, tile_rows), weighed ? sum(shares, tile_rows) : math::Pair<double>{static_cast<double>(kept), 0.0},
              kept, total);
   }
-  if (folded) {
+  if (folded && t % FoldedLosses::tiles > 0) {
     add_folded<T>(folded_losses, folded_kept, t % FoldedLosses::tiles, total);
   }
   return t;

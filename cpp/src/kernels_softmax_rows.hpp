@@ -341,11 +341,12 @@ NDLOSS_INLINE void read_rows(const SoftmaxTile<T>& tile, RowLanes<T>& rows) {
   }
 }
 
-/// Finishes one row: its loss, unless that is folded with others, and what its output needs.
+/// Finishes one row of given sums: its loss, unless that is folded with others, and what its output needs.
 template <Coefficients K, SoftmaxJob J, bool folded = false, class T>
-NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows, double shared, int l) {
+NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows, double rest, double maxima, double shared,
+                          int l) {
   const SoftmaxReference<T> reference = references.get(l);
-  const SoftmaxRow row = softmax_finish(reference, rows.rest[l], rows.maxima[l]);
+  const SoftmaxRow row = softmax_finish(reference, rest, maxima);
   rows.rest[l] = row.rest;
   rows.max[l] = reference.max;
   rows.share[l] = static_cast<T>(row.share);
@@ -353,9 +354,13 @@ NDLOSS_INLINE void finish(const ReferenceLanes<T>& references, RowLanes<T>& rows
   if constexpr (is_loss(J)) {
     const double a = static_cast<double>(rows.label_coefficient[l]);
     const double x = static_cast<double>(rows.label_input[l]);
-    const double coefficients = (K == Coefficients::shared ? shared : rows.coefficients[l]) + a;
+    const double coefficients = (K == Coefficients::shared          ? shared
+                                 : K == Coefficients::probabilities ? rows.coefficients[l]
+                                                                    : 0.0) +
+                                a;
     if constexpr (!folded) {
-      const double distance = rows.distance[l] + math::product_or_zero(a, distance_origin(row.max) - x);
+      const double before = K != Coefficients::none ? rows.distance[l] : 0.0;
+      const double distance = before + math::product_or_zero(a, distance_origin(row.max) - x);
       const double loss = CrossEntropyLoss::value(row, coefficients, distance);
       rows.loss[l] = math::select(rows.kept[l] != T(0), loss, 0.0);
     }
@@ -410,8 +415,8 @@ NDLOSS_INLINE void fold_losses(const RowLanes<T>& rows, double* group_rest, doub
   }
 }
 
-/// The sum of the losses of each tile: one logarithm for a group. Those of several tiles are taken at once, because all steps of
-/// one wait for each other.
+/// The sum of the losses of each tile: one logarithm for a group. Those of several tiles are taken at once, because all steps
+/// of one wait for each other.
 template <class T>
 void sum_losses(const FoldedLosses& folded, double* sums) {
   double losses[lanes];
@@ -420,8 +425,7 @@ void sum_losses(const FoldedLosses& folded, double* sums) {
     losses[l] = math::log1p_wide<T>(folded.rest[l]) + folded.distance[l];
   }
   for (int tile = 0; tile < FoldedLosses::tiles; ++tile) {
-    sums[tile] =
-        pairwise<tile_groups>([&](int g) __attribute__((always_inline)) { return losses[tile * tile_groups + g]; });
+    sums[tile] = pairwise<tile_groups>([&](int g) __attribute__((always_inline)) { return losses[tile * tile_groups + g]; });
   }
 }
 
