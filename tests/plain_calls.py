@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 import ndloss as nl
 import ndloss.functional as F
 from calls import bits, quiet
 from cases import LOSSES, LossCase
 
 # An option that is the default and that no plain call reads: the call is checked.
-CHECKED = {"empty": "nan"}
+CHECKED: dict[str, Any] = {"validate": np.True_}
 REDUCTIONS = ("mean", "sum", "none")
 PLAIN = [case for case in LOSSES if case.batch is not None]
 # Those of them that are always checked.

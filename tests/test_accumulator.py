@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 import ndloss as nl
-from calls import batch, bits, criterion, value
+from calls import batch, bits, criterion, quiet, value
 from cases import CASE, LOSSES, LossCase
+from layouts import LAYOUTS
+from ndloss import _options
+from plain_calls import ALWAYS_CHECKED, CHECKED
 from samples import FLOATS, Sample
 from tolerances import BATCHES, assert_within, bound
 from ulp import worst
@@ -148,6 +151,87 @@ def test_a_pickled_stream_goes_on_as_if_nothing_had_happened(case: LossCase, dty
             assert bits(twin.compute()) == bits(value(case, sample))
             assert stream.count == kept(case, Sample({}, case.rows(sample.args, slice(cut)), sample.kwargs, None))
     assert_within(value(case, sample), answer.value, "many")
+
+
+def state(stream: Any) -> Any:
+    """Everything that later chunks and the result depend on."""
+    _, done, total, tail, filled, item_size = stream._stream.sums.__getstate__()
+    return done, total, [(array.astype(array.dtype.newbyteorder("=")).tobytes(), array.shape) for array in tail], filled, item_size
+
+
+def given_weights(case: LossCase, rows: tuple[Any, ...], rng: np.random.Generator) -> dict[str, Any]:
+    """`sample_weight`, a mask, both or, mostly, neither."""
+    shape = value(case, Sample({}, rows, {"reduction": "none"}, None)).shape
+    weight, mask = {"sample_weight": rng.random(shape).astype(np.float32)}, {"mask": rng.random(shape) < 0.7}
+    given: dict[str, Any] = rng.choice([weight, mask, {**weight, **mask}, {}, {}, {}, {}])  # type: ignore[arg-type]
+    return given
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_plain_updates_leave_the_state_of_checked_ones(case: LossCase, dtype: str, rng: np.random.Generator) -> None:
+    """Also among them, also of arrays of any layout, also where some chunks have weights."""
+    sample, _ = batch(case.name, dtype, "mean")
+    maker = criterion(case, sample)
+    layouts = [*LAYOUTS.values()]
+    for chunks in list(cuts(rng, ROWS))[1:5]:
+        plain, checked, mixed, moved = (maker.accumulator() for _ in range(4))
+        for chunk in chunks:
+            rows = case.rows(sample.args, chunk)
+            if not (rows[0].size or not case.batch_axes):
+                continue
+            with quiet():
+                given = given_weights(case, rows, rng)
+                plain.update(*rows, **given)
+                checked.update(*rows, **given, **CHECKED)
+                mixed.update(*rows, **given, **(CHECKED if rng.random() < 0.5 else {}))
+                change = layouts[rng.integers(len(layouts))] if len(chunks) < 50 else layouts[1]
+                moved.update(*map(change, rows), **given)
+            assert state(plain) == state(checked) == state(mixed) == state(moved)
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "binary_cross_entropy_with_logits", "cross_entropy", "multilabel_margin_loss"])
+def test_chunks_of_any_kind_leave_the_state_of_checked_ones(name: str, rng: np.random.Generator) -> None:
+    """Dtypes, numbers of classes, options and empty chunks change from one to the next."""
+    maker = getattr(nl, CASE[name].class_name)()
+    plain, checked = maker.accumulator(), maker.accumulator()
+    for classes in rng.choice([3, 3, 3, 3, 5], 200):
+        rows, dtype = rng.integers(0, 300), rng.choice(["f4", "f4", "f4", "f8", "f2"])
+        x, y = rng.random((rows, classes)).astype(dtype), rng.random((rows, classes)) < 0.3
+        target: Any = {"cross_entropy": y.argmax(1), "multilabel_margin_loss": np.where(y, 1, -1)}.get(name, y)
+        target = target.astype(
+            rng.choice(["i8", "i8", "i8", "i4"] if target.ndim == 1 or name[:5] == "multi" else ["f4", "f4", "i8"])
+        )
+        if name == "cross_entropy" and rng.random() < 0.2:
+            target = rng.random((rows, classes)).astype("f4")
+        given: dict[str, Any] = rng.choice([{}, {}, {}, {"num_threads": 2}, {"dtype": "float64"}, {"sample_weight": None}])  # type: ignore[arg-type]
+        plain.update(x, target, **given)
+        checked.update(x, target, **given, **CHECKED)
+        assert state(plain) == state(checked)
+    assert plain.count == checked.count
+    assert bits(plain.compute()) == bits(checked.compute())
+
+
+@pytest.mark.parametrize("case", LOSSES, ids=str)
+def test_usual_updates_are_plain(case: LossCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample, _ = batch(case.name, "float32", "mean", 9)
+    if case.name in (*ALWAYS_CHECKED, "ctc_loss"):
+        pytest.skip("its chunks are always checked")
+    stream = getattr(nl, case.class_name)(empty="zero", validate=True).accumulator()
+    with quiet():
+        stream.update(*sample.args)
+        count = stream.count
+
+        def checked(*_: Any, **__: Any) -> None:
+            raise AssertionError("this call was checked")
+
+        monkeypatch.setattr(_options, "Settings", checked)
+        monkeypatch.setattr(_options, "_usual", checked)
+        for _ in range(4):
+            stream.update(*sample.args)
+            stream.update(*sample.args, num_threads=None)
+    monkeypatch.undo()
+    assert stream.count == 9 * count
 
 
 def bad_chunks(case: LossCase, sample: Sample) -> Iterator[tuple[type[Exception], tuple[Any, ...]]]:

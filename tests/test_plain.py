@@ -27,8 +27,13 @@ def options_for(shape: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     yield {"sample_weight": rng.random(shape).astype(np.float32)}
     yield {"sample_weight": rng.integers(0, 3, shape), "mask": mask}
     yield {"mask": np.zeros(shape, bool)}
+    for empty in ("nan", "zero", "raise", "all"):
+        yield {"empty": empty}
+        yield {"empty": empty, "mask": np.zeros(shape, bool)}
     yield {"mask": mask.astype(np.int64)}
     yield {"mask": mask[..., None]}
+    for dtype in (np.dtype("f8").newbyteorder("="), np.dtype(">f8"), np.dtype("f2"), np.float64, "float64"):
+        yield {"dtype": dtype}
     yield {"num_threads": 0}
     yield {"surprise": 1}
 
@@ -42,7 +47,7 @@ def test_a_plain_call_says_what_a_checked_one_says(case: LossCase, dtype: str) -
         for what, function, options in asked(case):
             kwargs = {**sample.kwargs, **options}
             plain = outcome(functools.partial(function, *sample.args, **kwargs))
-            assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED)), (what, sample)
+            assert plain == outcome(functools.partial(function, *sample.args, **{**kwargs, **CHECKED})), (what, sample)
 
 
 @pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
@@ -54,7 +59,7 @@ def test_options_change_a_plain_call_as_they_change_a_checked_one(case: LossCase
         for what, function, options in asked(case, **given):
             kwargs = {**sample.kwargs, **options}
             plain = outcome(functools.partial(function, *sample.args, **kwargs))
-            assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED)), (what, given)
+            assert plain == outcome(functools.partial(function, *sample.args, **{**kwargs, **CHECKED})), (what, given)
 
 
 @pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
@@ -111,6 +116,9 @@ def test_usual_calls_are_plain(case: LossCase, reduction: str, monkeypatch: pyte
         assert bits(function(*sample.args)) == bits(value)
         assert bits(function(*sample.args, num_threads=1)) == bits(value)
         assert bits(both(*sample.args, out=np.empty_like(grad))[1]) == bits(grad)
+        assert bits(function(*sample.args, empty="zero")) == bits(value)
+        if case.name != "ctc_loss":
+            assert bits(function(*sample.args, dtype=np.dtype("f4").newbyteorder("="))) == bits(value)
 
 
 def plain_arrays(args: tuple[Any, ...]) -> bool:
@@ -124,7 +132,7 @@ def test_an_axis_is_that_of_a_checked_call(case: LossCase, axis: Any) -> None:
     for _, function, options in asked(case, axis=axis):
         kwargs = {**sample.kwargs, **options}
         plain = outcome(functools.partial(function, *sample.args, **kwargs))
-        assert plain == outcome(functools.partial(function, *sample.args, **kwargs, **CHECKED))
+        assert plain == outcome(functools.partial(function, *sample.args, **{**kwargs, **CHECKED}))
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -139,4 +147,4 @@ def test_class_weights_are_those_of_a_checked_call(name: str, reduction: str) ->
                 given = {"weight": weight, "ignore_index": ignore_index, "reduction": reduction}
                 for what, call in (("value", getattr(F, name)), ("gradient", nl.value_and_grad(getattr(F, name)))):
                     plain = outcome(functools.partial(call, x, y, **given))
-                    assert plain == outcome(functools.partial(call, x, y, **given, **CHECKED)), (what, given)
+                    assert plain == outcome(functools.partial(call, x, y, **{**given, **CHECKED})), (what, given)

@@ -2,7 +2,7 @@
 #include <bit>
 #include <string>
 
-#include "arrays.hpp"
+#include "stream_sums.hpp"
 
 namespace ndloss::binding {
 namespace {
@@ -36,6 +36,41 @@ Accumulator from_state(const py::tuple& state) {
   return a;
 }
 
+/// The rooms without what is empty.
+py::tuple tail_of(const StreamSums& s) {
+  py::tuple tail(s.rooms.size());
+  for (std::size_t k = 0; k < tail.size(); ++k) {
+    tail[k] = py::object(s.rooms[k])[py::slice(0, s.filled, 1)];
+  }
+  return tail;
+}
+
+StreamSums copied(const StreamSums& s) {
+  StreamSums copy = s;
+  copy.rooms = py::tuple(s.rooms.size());
+  for (std::size_t k = 0; k < copy.rooms.size(); ++k) {
+    copy.rooms[k] = py::object(s.rooms[k]).attr("copy")();
+  }
+  return copy;
+}
+
+py::tuple state_of_stream(const StreamSums& s) {
+  return py::make_tuple(state_version, state_of(s.done), state_of(s.total), tail_of(s), s.filled, s.item_size);
+}
+
+StreamSums stream_from_state(const py::tuple& state) {
+  if (state.size() != 6 || state[0].cast<int>() != state_version) {
+    throw py::value_error("StreamSums: the pickled state is not of version 1");
+  }
+  StreamSums s;
+  s.done = from_state(state[1].cast<py::tuple>());
+  s.total = from_state(state[2].cast<py::tuple>());
+  s.rooms = state[3].cast<py::tuple>();
+  s.filled = state[4].cast<std::int64_t>();
+  s.item_size = state[5].cast<std::int64_t>();
+  return s;
+}
+
 }  // namespace
 
 void bind_accumulator(py::module_& m) {
@@ -57,6 +92,19 @@ void bind_accumulator(py::module_& m) {
       .def("share_divisor", &Accumulator::share_divisor)
       .def("copy", [](const Accumulator& a) { return a; })
       .def(py::pickle(&state_of, &from_state));
+  py::class_<StreamSums>(m, "StreamSums")
+      .def(py::init<>())
+      .def_readwrite("done", &StreamSums::done)
+      .def_readwrite("total", &StreamSums::total)
+      .def_readwrite("rooms", &StreamSums::rooms)
+      .def_property_readonly("tail", &tail_of)
+      .def_readwrite("filled", &StreamSums::filled)
+      .def_readwrite("item_size", &StreamSums::item_size)
+      .def_property(
+          "key", [](const StreamSums& s) { return py::bytes(s.key); },
+          [](StreamSums& s, const py::bytes& key) { s.key = std::string(key); })
+      .def("copy", &copied)
+      .def(py::pickle(&state_of_stream, &stream_from_state));
   m.def("double_of_bits", [](std::uint64_t bits) { return std::bit_cast<double>(bits); });
 }
 

@@ -262,9 +262,13 @@ DType gradient_dtype(const PlainArray& array, DType result) {
 }
 
 bool read_dtype(PyObject* object, std::optional<DType>& dtype) {
+  int number = -1;
+  if (PyObject_TypeCheck(object, reinterpret_cast<PyTypeObject*>(Api::get().PyArrayDescr_Type_))) {
+    const auto* descr = py::detail::array_descriptor_proxy(object);
+    number = descr->byteorder == '>' ? -1 : descr->type_num;
+  }
   for (const DType one : {DType::float32, DType::float64, DType::float16}) {
-    const py::object descr = py::reinterpret_steal<py::object>(Api::get().PyArray_DescrFromType_(number_of(one)));
-    if (object == type_of(one) || object == descr.ptr()) {
+    if (object == type_of(one) || number == number_of(one)) {
       dtype = one;
       return true;
     }

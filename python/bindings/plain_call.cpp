@@ -12,6 +12,11 @@ using Api = py::detail::npy_api;
 /// The classes of `_request.py` whose calls are answered here.
 PyObject* value_and_grad_type = nullptr;
 PyObject* grad_hess_type = nullptr;
+PyObject* feed_type = nullptr;
+
+bool is_text(PyObject* object, const char* text) {
+  return PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
+}
 
 /// A Python int in a range.
 bool read_int(PyObject* object, int lowest, int largest, int& number) {
@@ -72,9 +77,12 @@ bool read_grad_output(const py::object& object, std::optional<double>& factor) {
   return factor.has_value();
 }
 
-/// A request for derivatives by arguments that are named by their numbers.
+/// A request to join a stream, or for derivatives by arguments that are named by their numbers.
 bool read_request(PyObject* request, PlainOptions& options) {
   PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(request));
+  if (type == feed_type) {
+    return read_feed(request, options.feed);
+  }
   if (type == value_and_grad_type) {
     options.derivatives = Derivatives::gradient;
     if (!read_grad_output(attribute(request, "grad_output"), options.grad_output)) {
@@ -95,27 +103,19 @@ bool read_request(PyObject* request, PlainOptions& options) {
 }  // namespace
 
 bool read_reduction(PyObject* object, Reduction& reduction) {
-  if (!PyUnicode_CheckExact(object)) {
+  if (is_text(object, "mean")) {
+    reduction = Reduction::mean;
+  } else if (is_text(object, "sum")) {
+    reduction = Reduction::sum;
+  } else if (is_text(object, "none")) {
+    reduction = Reduction::none;
+  } else {
     return false;
   }
-  if (PyUnicode_CompareWithASCIIString(object, "mean") == 0) {
-    reduction = Reduction::mean;
-    return true;
-  }
-  if (PyUnicode_CompareWithASCIIString(object, "sum") == 0) {
-    reduction = Reduction::sum;
-    return true;
-  }
-  if (PyUnicode_CompareWithASCIIString(object, "none") == 0) {
-    reduction = Reduction::none;
-    return true;
-  }
-  return false;
+  return true;
 }
 
-bool is_batch_mean(PyObject* object) {
-  return PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, "batchmean") == 0;
-}
+bool is_batch_mean(PyObject* object) { return is_text(object, "batchmean"); }
 
 bool read_integer(PyObject* object, std::int64_t& number) {
   int overflow = 0;
@@ -175,6 +175,9 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
       known = value == Py_True;
     } else if (name == "dtype") {
       known = value == Py_None || read_dtype(value, options.dtype);
+    } else if (name == "empty") {
+      options.nan_of_nothing = is_text(value, "nan");
+      known = options.nan_of_nothing || is_text(value, "zero") || is_text(value, "raise");
     } else if (name == "mask") {
       known = value == Py_None || (plain_array(value, options.mask) && is_integer(options.mask.dtype));
     } else if (name == "num_threads") {
@@ -231,9 +234,10 @@ PyObject* released(Result* derivatives, const PlainOptions& options) {
 }
 
 void bind_plain_call(py::module_& m) {
-  m.def("answer_requests", [](py::object value_and_grad, py::object grad_hess) {
+  m.def("answer_requests", [](py::object value_and_grad, py::object grad_hess, py::object feed) {
     value_and_grad_type = value_and_grad.release().ptr();
     grad_hess_type = grad_hess.release().ptr();
+    feed_type = feed.release().ptr();
   });
 }
 

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "plain_arrays.hpp"
+#include "plain_stream.hpp"
 
 namespace ndloss::binding {
 
@@ -36,6 +37,7 @@ enum class Derivatives : std::uint8_t { none, gradient, both };
 /// What a call is asked for by its options, none of which changes what is valid.
 struct PlainOptions {
   Derivatives derivatives = Derivatives::none;
+  PlainFeed feed;
   int arguments[max_operands] = {};  // that they are for
   int count = 0;
   bool several = false;  // they come in a tuple, even one alone
@@ -43,11 +45,18 @@ struct PlainOptions {
   std::int64_t shared = 1;  // so many elements share one unit of the mean's divisor
   std::optional<double> grad_output;
   bool return_divisor = false;
+  bool nan_of_nothing = true;  // else a mean of nothing is for the checks
   std::optional<DType> dtype;
   PyObject* out = nullptr;
   PlainArray sample_weight;  // without array: not given
   PlainArray mask;
-  PlainArray weight;  // no option of every loss, and so not in its dictionary
+  PlainArray weight;                   // no option of every loss, and so not in its dictionary
+  std::span<const double> parameters;  // of an elementwise loss
+
+  /// Whether it is a mean of nothing that is not NaN.
+  [[nodiscard]] bool is_refused(const Accumulator& total, Reduction reduction) const {
+    return !nan_of_nothing && reduction == Reduction::mean && total.count == 0;
+  }
 };
 
 /// Reads the dictionary of a call's options; false for what a plain call does not understand.
@@ -164,7 +173,7 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
     total.share_divisor(options.shared);
     return !total.bad.found();
   };
-  if (options.out != nullptr || !run_plain(body, first.size())) {
+  if (options.out != nullptr || !run_plain(body, first.size()) || options.is_refused(total, reduction)) {
     return decline();
   }
   PyObject* value = scalar(total.compute(reduction), operands.dtype);
@@ -211,7 +220,7 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
     total.share_divisor(options.shared);
     return !total.bad.found();
   };
-  if (!run_plain(body, first.size())) {
+  if (!run_plain(body, first.size()) || options.is_refused(total, reduction)) {
     return decline();
   }
   PyObject* derivatives = released(grads, options);
@@ -221,11 +230,69 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
   return pair_of(unreduced ? losses.release() : scalar(total.compute(reduction), operands.dtype), derivatives);
 }
 
+/// Whether elements count differently.
+template <class Call>
+bool selects(const Call& call) {
+  if constexpr (requires { call.ignores; }) {
+    return call.sample_weight != nullptr || call.mask != nullptr || call.ignores;
+  } else if constexpr (requires { call.selects(); }) {
+    return call.selects();
+  } else {
+    return false;
+  }
+}
+
+/// Adds a call to a stream, as `Stream.feed` does. What it returns is no value.
+template <class Call>
+PyObject* plain_fed(Call& call, const PlainOperands& operands, const PlainOptions& options) {
+  StreamSums& sums = *options.feed.sums;
+  const std::int64_t size = operands.first().size();
+  if (size == 0 || options.out != nullptr || options.return_divisor) {
+    return decline();
+  }
+  if (selects(call)) {
+    Accumulator total;
+    const auto body = [&] {
+      total = accumulate(call);
+      total.share_divisor(options.shared);
+      return !total.bad.found();
+    };
+    if (item_size(operands.dtype) > sums.item_size || !run_plain(body, size)) {
+      return decline();
+    }
+    sums.done += total;
+    return Py_NewRef(Py_True);
+  }
+  if constexpr (requires(StreamedArrays& arrays, std::string& key) { find_streamed(call, arrays, key); }) {
+    StreamedArrays arrays;
+    std::string key;
+    find_streamed(call, arrays, key);
+    add_to_key(key, call.compute, operands.dtype, options.threads, options.shared);
+    key.append(reinterpret_cast<const char*>(options.parameters.data()), options.parameters.size_bytes());
+    if (key != sums.key) {
+      options.feed.offer(key);
+      return decline();
+    }
+    Accumulator total = sums.total;
+    std::int64_t filled = sums.filled;
+    if (!arrays.find_rooms(sums.rooms) || !run_plain([&] { return feed_blocks(call, arrays, total, filled); }, size)) {
+      return decline();
+    }
+    sums.total = total;
+    sums.filled = filled;
+    return Py_NewRef(Py_True);
+  }
+  return decline();
+}
+
 /// What a call is asked for.
 template <class Gradients, class Call>
 PyObject* answer(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
   call.threads = options.threads;
   call.interrupt = operands.first().size() >= gil_worth ? signals() : Interrupt{};
+  if (options.feed.wanted()) {
+    return plain_fed(call, operands, options);
+  }
   if (options.derivatives == Derivatives::none) {
     return plain_value(call, operands, reduction, options);
   }

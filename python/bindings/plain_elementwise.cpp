@@ -93,6 +93,7 @@ PyObject* answer_elementwise(const RegisteredLoss& loss, PyObject* const* args, 
     }
     values[p] = PyFloat_AS_DOUBLE(value);
   }
+  options.parameters = {values, static_cast<std::size_t>(loss.parameters)};
   AnyLoss any;
   loss.make(any, values);
   call.loss = any.erased;

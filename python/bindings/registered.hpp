@@ -33,6 +33,7 @@ struct RegisteredLoss {
   Spreads spreads;
   int parameters;
   bool batch_mean;
+  bool has_domain;
   MakeLoss make;
 };
 
@@ -76,8 +77,8 @@ void make_loss(AnyLoss& to, [[maybe_unused]] const double* values) {
 
 template <class... L>
 constexpr auto registered_of(TypeList<L...> /*losses*/) {
-  return std::array<RegisteredLoss, sizeof...(L)>{
-      {{L::name, L::operands, L::inputs, class_weights<L>, spreads<L>, parameter_count<L>(), batch_mean<L>, make_loss<L>}...}};
+  return std::array<RegisteredLoss, sizeof...(L)>{{{L::name, L::operands, L::inputs, class_weights<L>, spreads<L>,
+                                                    parameter_count<L>(), batch_mean<L>, checked<L>, make_loss<L>}...}};
 }
 
 inline constexpr auto registered = registered_of(ElementwiseLosses{});

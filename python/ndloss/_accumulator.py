@@ -46,22 +46,21 @@ Piece = tuple["Array", ...]
 class Stream:
     """Chunks of one kind, added in the blocks that one call over all of them would have used.
 
-    `total` holds the whole blocks, `tail` the units that do not fill one yet. A chunk of another kind (dtype, classes) ends the
-    stream: what it came to is moved to `done`.
+    Of its `sums`, `total` holds the whole blocks, `rooms` the units that do not fill one yet. A chunk of another kind (dtype,
+    classes) ends the stream: what it came to is moved to `done`. Plain calls of the kind that was fed last are added to them by
+    the core itself.
     """
 
     def __init__(self, reduction: str) -> None:
         self.reduction = reduction  # of the sums: a loss may be weighed for its mean
-        self.done = _core.Accumulator()
-        self.total = _core.Accumulator()
-        self.tail: Piece | None = None
+        self.sums = _core.StreamSums()
         self.kind: Kind | None = None
         self.dtype: np.dtype[Any] | None = None
 
     def copied(self) -> Stream:
         """A stream that goes on by itself."""
         fresh = Stream(self.reduction)
-        vars(fresh).update(vars(self), done=self.done.copy())
+        vars(fresh).update(vars(self), sums=self.sums.copy())
         return fresh
 
     def feed(self, chunk: Chunk) -> None:
@@ -69,50 +68,74 @@ class Stream:
 
         One whose elements count differently, by `sample_weight` or `mask`, is added as a whole.
         """
-        kind = chunk.stream_kind
+        kind, sums = chunk.stream_kind, self.sums
         if chunk.selects:
-            self.done.merge(chunk.whole())
+            sums.done.merge(chunk.whole())
         elif self.kind is not None and self.kind != kind:
             fresh = Stream(self.reduction)
             fresh.feed(chunk)
-            self.done, self.total, self.tail = self.finished(), fresh.total, fresh.tail
+            fresh.sums.done = self.finished()
+            self.sums = fresh.sums
         else:
-            self.total, self.tail = self._fed(chunk, kind)
+            sums.total, sums.rooms, sums.filled = self._fed(chunk, kind)
         if not chunk.selects:
             self.kind = kind
         if self.dtype is None or kind.dtype.itemsize > self.dtype.itemsize:
             self.dtype = kind.dtype
+        self.sums.item_size = self.dtype.itemsize
 
-    def _fed(self, chunk: Chunk, kind: Kind) -> tuple[_core.Accumulator, Piece | None]:
+    def _fed(self, chunk: Chunk, kind: Kind) -> tuple[_core.Accumulator, Piece, int]:
+        """The whole blocks with those of a chunk, the rooms and how many units stand in them."""
         units, block = chunk.stream_units, kind.block
-        total, tail = self.total.copy(), self.tail
+        total, rooms, filled = self.sums.total.copy(), self.sums.rooms, self.sums.filled
         begin = 0
-        if tail is not None:
-            begin = min(block - len(tail[0]), units)
+        if filled:
+            begin = min(block - filled, units)
             # Added by itself first: a bad value is found, and named, where it stands in the chunk.
             chunk.stream_add(_core.Accumulator(), 0, begin)
-            tail = tuple(np.concatenate(pair) for pair in zip(tail, chunk.stream_piece(0, begin), strict=True))
-            if len(tail[0]) < block:
-                return total, tail
-            total, tail = kind.add_piece(total, tail), None
+            rooms = _kept(rooms, filled, chunk.stream_piece(0, begin), block)
+            filled += begin
+            if filled < block:
+                return total, rooms, filled
+            total, rooms = kind.add_piece(total, rooms), ()
         whole = begin + (units - begin) // block * block
         if whole > begin:
             total = chunk.stream_add(total, begin, whole)
         if units > whole:
             chunk.stream_add(_core.Accumulator(), whole, units)
-            tail = chunk.stream_piece(whole, units)
-        return total, tail
+        if block > 1:
+            rooms = _kept(rooms, 0, chunk.stream_piece(whole, units), block)
+        return total, rooms, units - whole
 
     def finished(self) -> _core.Accumulator:
         """Everything so far, as sums over loss elements."""
-        total = self.total.copy()
+        total = self.sums.total.copy()
         if self.kind is not None:
-            if self.tail is not None:
-                total = self.kind.add_piece(total, self.tail)
+            if self.sums.filled:
+                total = self.kind.add_piece(total, self.sums.tail)
             self.kind.finish(total)
-        result = self.done.copy()
+        result = self.sums.done.copy()
         result.merge(total)
         return result
+
+
+def _kept(rooms: Piece, filled: int, piece: Piece, block: int) -> Piece:
+    """Rooms for a block with a piece behind the units that stand there, of dtypes that hold both."""
+    if not rooms:
+        rooms = tuple([np.empty((block, *array.shape[1:]), array.dtype) for array in piece])
+    rooms = tuple([_room(room, filled, array, block) for room, array in zip(rooms, piece, strict=True)])
+    for room, array in zip(rooms, piece, strict=True):
+        room[filled : filled + len(array)] = array
+    return rooms
+
+
+def _room(room: Array, filled: int, piece: Array, block: int) -> Array:
+    """The room, or a new one if that cannot hold the piece or was pickled without its empty part."""
+    if room.dtype == piece.dtype and len(room) == block:
+        return room
+    wider = np.empty((block, *piece.shape[1:]), np.promote_types(room.dtype, piece.dtype) if filled else piece.dtype)
+    wider[:filled] = room[:filled]
+    return wider
 
 
 class LossAccumulator:

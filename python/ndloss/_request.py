@@ -50,15 +50,19 @@ class GradHess:
         return problem.grad_hess(self.argnums, self.out)
 
 
-# Where a call is plain, the core answers these itself.
-_core.answer_requests(ValueAndGrad, GradHess)
-
-
 class Feed:
     """Nothing now: the chunk joins a stream."""
+
+    # Of the plain calls that may go on where this one ends; what the core has given it.
+    key = b""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
 
     def __call__(self, problem: Problem) -> None:
         problem.feed(self.stream)
+        self.stream.sums.key = self.key
+
+
+# Where a call is plain, the core answers these itself.
+_core.answer_requests(ValueAndGrad, GradHess, Feed)
