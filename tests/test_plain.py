@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,9 @@ import pytest
 import ndloss as nl
 import ndloss.functional as F
 from calls import batch, bits, drawn, quiet
-from cases import CASES, LossCase
+from cases import CASE, CASES, LossCase
 from ndloss import _options
-from plain_calls import CHECKED, EVERY_REDUCTION, PLAIN, REDUCTIONS, USUALLY_PLAIN, asked, outcome
+from plain_calls import CHECKED, EVERY_REDUCTION, PLAIN, REDUCTIONS, USUALLY_PLAIN, asked, described, outcome
 
 
 def options_for(shape: tuple[int, ...]) -> Iterator[dict[str, Any]]:
@@ -148,3 +149,58 @@ def test_class_weights_are_those_of_a_checked_call(name: str, reduction: str) ->
                 for what, call in (("value", getattr(F, name)), ("gradient", nl.value_and_grad(getattr(F, name)))):
                     plain = outcome(functools.partial(call, x, y, **given))
                     assert plain == outcome(functools.partial(call, x, y, **{**given, **CHECKED})), (what, given)
+
+
+SHAPES = [((64, 10), (1, 10)), ((64, 10), (10,)), ((10,), (64, 10)), ((64, 1), (64,)), ((64, 1), (1, 10)), ((4, 1, 3), (1, 5, 3)),
+          ((0, 3), (1, 3)), ((1,), ()), ((2, 3), (3, 2)), ((3,), (2,)), ((2, 3), (2, 3))]  # fmt: skip
+
+
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ["l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss"])
+def test_a_broadcast_is_warned_of_as_in_a_checked_call(name: str, shapes: tuple[Any, Any]) -> None:
+    """Once, in the same words, at the caller's line."""
+    rng = np.random.default_rng(7)
+    x, y = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    weights: list[dict[str, Any]] = [{}]
+    if name != "smooth_l1_loss":
+        weights += [{"weight": np.ones(shape, np.float32)} for shape in {*shapes, (64, 10)}]
+    for weight in weights:
+        for given in ({}, {"mask": np.array(True)}, {"sample_weight": np.ones(7)}, {"broadcast": False}, {"num_threads": 0}):
+            for reduction in REDUCTIONS:
+                for what, function, options in asked(CASE[name], **given, **weight, reduction=reduction):
+                    plain, checked = (
+                        with_warnings(functools.partial(function, x, y, **{**options, **more})) for more in ({}, CHECKED)
+                    )
+                    assert plain == checked, (what, given, reduction)
+
+
+def with_warnings(call: Any) -> Any:
+    """What it says, and with which warnings; and what it raises where these are errors."""
+
+    def checked_or_not() -> Any:
+        try:
+            return described(call())
+        except (TypeError, ValueError, nl.BroadcastWarning) as error:
+            return type(error), str(error)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = checked_or_not()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        raised = checked_or_not()
+    assert all(warning.filename == __file__ for warning in caught)
+    return found, raised, [(warning.category, str(warning.message), warning.lineno) for warning in caught]
+
+
+def test_a_chunk_whose_broadcast_is_an_error_is_not_added() -> None:
+    x = np.ones((64, 10), np.float32)
+    stream = nl.MSELoss().accumulator()
+    for _ in range(2):
+        with pytest.warns(nl.BroadcastWarning):
+            stream.update(x, 3 * x[:1])
+        for weight in ({}, {"sample_weight": x}):
+            with pytest.raises(nl.BroadcastWarning):
+                stream.update(x, x[:1], **weight)
+    assert stream.count == 2 * x.size
+    assert stream.compute() == 4

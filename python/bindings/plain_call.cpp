@@ -14,6 +14,9 @@ PyObject* value_and_grad_type = nullptr;
 PyObject* grad_hess_type = nullptr;
 PyObject* feed_type = nullptr;
 
+/// What warns of input and target of different shapes: `_regression.warn_of_broadcast`.
+PyObject* warn_of_broadcast = nullptr;
+
 bool is_text(PyObject* object, const char* text) {
   return PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
 }
@@ -198,6 +201,19 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
   return options.out == nullptr || (options.sample_weight.array == nullptr && options.mask.array == nullptr);
 }
 
+bool PlainOperands::warned() const {
+  if (!differ) {
+    return true;
+  }
+  const auto shape_of = [&](std::size_t k) {
+    const auto object = py::handle(reinterpret_cast<PyObject*>(const_cast<py::detail::PyArray_Proxy*>(arrays[k].array)));
+    return attribute(object.ptr(), "shape");
+  };
+  PyObject* none = PyObject_CallFunctionObjArgs(warn_of_broadcast, shape_of(0).ptr(), shape_of(1).ptr(), nullptr);
+  Py_XDECREF(none);
+  return none != nullptr;
+}
+
 bool spread(const PlainArray& option, const PlainOperands& operands, bool by_row, std::int64_t classes, ArrayView& storage,
             const ArrayView*& view) {
   if (option.array == nullptr) {
@@ -239,6 +255,7 @@ void bind_plain_call(py::module_& m) {
     grad_hess_type = grad_hess.release().ptr();
     feed_type = feed.release().ptr();
   });
+  m.def("warn_by", [](py::object function) { warn_of_broadcast = function.release().ptr(); });
 }
 
 }  // namespace ndloss::binding

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <optional>
 #include <span>
 
@@ -66,29 +68,46 @@ void bind_plain_call(py::module_& m);
 
 /// The arrays of a call and what becomes of them.
 struct PlainOperands {
-  std::span<const PlainArray> arrays;  // every one that is read beside the options; the first has the full shape
+  std::span<const PlainArray> arrays;  // every one that is read beside the options
   int differentiable;                  // so many of them have gradients
   int output_ndim;
   const Py_ssize_t* output_shape;
+  int ndim;  // of all of them, spread to one shape: that of the first, if nothing else is said
+  const Py_ssize_t* shape;
+  std::int64_t size;
+  bool differ = false;             // input and target did before: a warning says so
   DType dtype = DType::float32;    // of the result
   DType compute = DType::float32;  // in double where either end is double
   bool asked = false;              // gradients have that dtype too, for it is asked for
 
-  PlainOperands(std::span<const PlainArray> read, std::span<const PlainArray> typed, int with_gradients, int ndim,
-                const Py_ssize_t* shape, const PlainOptions& options)
-      : arrays(read), differentiable(with_gradients), output_ndim(ndim), output_shape(shape) {
+  PlainOperands(std::span<const PlainArray> read, std::span<const PlainArray> typed, int with_gradients, int ndim_of_output,
+                const Py_ssize_t* shape_of_output, const PlainOptions& options)
+      : arrays(read),
+        differentiable(with_gradients),
+        output_ndim(ndim_of_output),
+        output_shape(shape_of_output),
+        ndim(read.front().ndim()),
+        shape(read.front().shape()),
+        size(read.front().size()) {
     const DType natural = result_dtype(typed);
     dtype = options.dtype.value_or(natural);
     compute = natural == DType::float64 ? natural : dtype == DType::float64 ? dtype : DType::float32;
     asked = options.dtype.has_value();
   }
 
-  [[nodiscard]] const PlainArray& first() const { return arrays.front(); }
-
-  /// Whether it has the shape of the first.
-  [[nodiscard]] bool is_whole(int argument) const {
-    return arrays[static_cast<std::size_t>(argument)].has_shape(first().ndim(), first().shape());
+  /// Input and target had different shapes, and this one together.
+  void spread_to(int dimensions, const Py_ssize_t* lengths) {
+    ndim = dimensions;
+    shape = lengths;
+    size = std::accumulate(lengths, lengths + dimensions, std::int64_t{1}, std::multiplies<>());
+    differ = true;
   }
+
+  /// Whether it is not spread.
+  [[nodiscard]] bool is_whole(int argument) const { return arrays[static_cast<std::size_t>(argument)].has_shape(ndim, shape); }
+
+  /// Warns where that is due, once nothing else can make the checks do so again; false if the warning is an error.
+  [[nodiscard]] bool warned() const;
 
   [[nodiscard]] DType gradient(int argument) const {
     return asked ? dtype : gradient_dtype(arrays[static_cast<std::size_t>(argument)], dtype);
@@ -157,15 +176,14 @@ bool run_plain(const Body& body, std::int64_t work) {
 /// The value of a call.
 template <class Call>
 PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
-  const PlainArray& first = operands.first();
   if (reduction == Reduction::none) {
     Result losses;
     if (operands.output_ndim == 0 || options.return_divisor ||
         !losses.make(options.out, operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays) ||
-        !run_plain([&] { return mapped(call, losses.output()); }, first.size())) {
+        !run_plain([&] { return mapped(call, losses.output()); }, operands.size)) {
       return decline();
     }
-    return losses.release();
+    return operands.warned() ? losses.release() : nullptr;
   }
   Accumulator total;
   const auto body = [&] {
@@ -173,8 +191,11 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
     total.share_divisor(options.shared);
     return !total.bad.found();
   };
-  if (options.out != nullptr || !run_plain(body, first.size()) || options.is_refused(total, reduction)) {
+  if (options.out != nullptr || !run_plain(body, operands.size) || options.is_refused(total, reduction)) {
     return decline();
+  }
+  if (!operands.warned()) {
+    return nullptr;
   }
   PyObject* value = scalar(total.compute(reduction), operands.dtype);
   return options.return_divisor ? pair_of(value, scalar(total.divisor(), DType::float64)) : value;
@@ -183,14 +204,13 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
 /// (value, gradients), or (gradients, second derivatives).
 template <class Gradients, class Call>
 PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
-  const PlainArray& first = operands.first();
   const bool hessian = options.derivatives == Derivatives::both;
   const bool unreduced = reduction == Reduction::none && !hessian;
   Result grads[max_operands];
   Result curvatures[max_operands];
   Result losses;
   Gradients wanted;
-  if (first.ndim() == 0 || options.return_divisor || (unreduced && (operands.output_ndim == 0 || options.grad_output)) ||
+  if (operands.ndim == 0 || options.return_divisor || (unreduced && (operands.output_ndim == 0 || options.grad_output)) ||
       (options.out != nullptr && (hessian || options.several))) {
     return decline();
   }
@@ -200,8 +220,8 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
       return decline();
     }
     const DType dtype = operands.gradient(argument);
-    if (!grads[k].make(options.out, dtype, first.ndim(), first.shape(), operands.arrays) ||
-        (hessian && !curvatures[k].make(nullptr, dtype, first.ndim(), first.shape(), operands.arrays)) ||
+    if (!grads[k].make(options.out, dtype, operands.ndim, operands.shape, operands.arrays) ||
+        (hessian && !curvatures[k].make(nullptr, dtype, operands.ndim, operands.shape, operands.arrays)) ||
         !set_derivatives(wanted, argument, grads[k], curvatures[k].output())) {
       return decline();
     }
@@ -220,8 +240,11 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
     total.share_divisor(options.shared);
     return !total.bad.found();
   };
-  if (!run_plain(body, first.size()) || options.is_refused(total, reduction)) {
+  if (!run_plain(body, operands.size) || options.is_refused(total, reduction)) {
     return decline();
+  }
+  if (!operands.warned()) {
+    return nullptr;
   }
   PyObject* derivatives = released(grads, options);
   if (hessian) {
@@ -246,7 +269,7 @@ bool selects(const Call& call) {
 template <class Call>
 PyObject* plain_fed(Call& call, const PlainOperands& operands, const PlainOptions& options) {
   StreamSums& sums = *options.feed.sums;
-  const std::int64_t size = operands.first().size();
+  const std::int64_t size = operands.size;
   if (size == 0 || options.out != nullptr || options.return_divisor) {
     return decline();
   }
@@ -259,6 +282,9 @@ PyObject* plain_fed(Call& call, const PlainOperands& operands, const PlainOption
     };
     if (item_size(operands.dtype) > sums.item_size || !run_plain(body, size)) {
       return decline();
+    }
+    if (!operands.warned()) {
+      return nullptr;
     }
     sums.done += total;
     return Py_NewRef(Py_True);
@@ -278,6 +304,9 @@ PyObject* plain_fed(Call& call, const PlainOperands& operands, const PlainOption
     if (!arrays.find_rooms(sums.rooms) || !run_plain([&] { return feed_blocks(call, arrays, total, filled); }, size)) {
       return decline();
     }
+    if (!operands.warned()) {
+      return nullptr;
+    }
     sums.total = total;
     sums.filled = filled;
     return Py_NewRef(Py_True);
@@ -289,7 +318,7 @@ PyObject* plain_fed(Call& call, const PlainOperands& operands, const PlainOption
 template <class Gradients, class Call>
 PyObject* answer(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
   call.threads = options.threads;
-  call.interrupt = operands.first().size() >= gil_worth ? signals() : Interrupt{};
+  call.interrupt = operands.size >= gil_worth ? signals() : Interrupt{};
   if (options.feed.wanted()) {
     return plain_fed(call, operands, options);
   }

@@ -1,6 +1,8 @@
 // Plain calls of elementwise losses: their operands, which may have to be spread, and what some take beside them.
 #include "plain_elementwise.hpp"
 
+#include <algorithm>
+
 namespace ndloss::binding {
 namespace {
 
@@ -13,31 +15,58 @@ struct PlainElementwise {
   ArrayView weight;
   ArrayView sample_weight;
   ArrayView mask;
+  int ndim = 0;  // of the shape that all are spread to
+  const Py_ssize_t* shape = nullptr;
+  Py_ssize_t joint[max_dims];
+  bool differ = false;  // with a warning
+
+  /// Finds the shape that input and target have together; false if there is none.
+  [[nodiscard]] bool join_shapes() {
+    const PlainArray& x = arrays[0];
+    const PlainArray& y = arrays[1];
+    ndim = std::max(x.ndim(), y.ndim());
+    for (int d = 1; d <= ndim; ++d) {
+      const std::int64_t one = d <= x.ndim() ? x.length(x.ndim() - d) : 1;
+      const std::int64_t other = d <= y.ndim() ? y.length(y.ndim() - d) : 1;
+      if (one != other && one != 1 && other != 1) {
+        return false;
+      }
+      joint[ndim - d] = one == 1 ? other : one;
+    }
+    shape = joint;
+    differ = true;
+    return true;
+  }
 
   /// Whether an operand may have another shape than the first.
   [[nodiscard]] bool may_spread(Spreads spreads, const PlainArray& operand) const {
-    if (spreads != Spreads::along_one || operand.ndim() != arrays[0].ndim()) {
-      return spreads == Spreads::always;
+    if (spreads != Spreads::along_one || operand.ndim() != ndim) {
+      return spreads == Spreads::always || spreads == Spreads::with_warning;
     }
     int axes = 0;
     for (int d = 0; d < operand.ndim(); ++d) {
-      axes += operand.length(d) != arrays[0].length(d) ? 1 : 0;
+      axes += operand.length(d) != shape[d] ? 1 : 0;
     }
     return axes == 1;
   }
 
-  /// Arrays of one shape, or that may be spread to that of the first. False declines.
+  /// Arrays of one shape, or that may be spread to one. False declines.
   [[nodiscard]] bool read_operands(const RegisteredLoss& loss, PyObject* const* args) {
-    const PlainArray& first = arrays[0];
     for (int k = 0; k < loss.operands; ++k) {
       if (!plain_array(args[k], arrays[k])) {
         return false;
       }
+    }
+    ndim = arrays[0].ndim();
+    shape = arrays[0].shape();
+    if (loss.spreads == Spreads::with_warning && !arrays[1].has_shape(ndim, shape) && !join_shapes()) {
+      return false;
+    }
+    for (int k = 0; k < loss.operands; ++k) {
       const bool is_weight = k >= loss.operands - loss.class_weights;
-      if (arrays[k].has_shape(first.ndim(), first.shape())) {
+      if (arrays[k].has_shape(ndim, shape)) {
         set_view(views[k], arrays[k]);
-      } else if (!(is_weight || may_spread(loss.spreads, arrays[k])) ||
-                 !spread_view(views[k], arrays[k], first.ndim(), first.shape())) {
+      } else if (!(is_weight || may_spread(loss.spreads, arrays[k])) || !spread_view(views[k], arrays[k], ndim, shape)) {
         return false;
       }
       call.operands[k] = &views[k];
@@ -48,11 +77,10 @@ struct PlainElementwise {
   /// What some losses take behind the options: a weight for each element and, if they are of labels, one that is to be ignored.
   /// The weight of these broadcasts. False declines.
   [[nodiscard]] bool read_rest(PyObject* const* args, Py_ssize_t count) {
-    const PlainArray& first = arrays[0];
     if (count > 0 && args[0] != Py_None) {
       if (options.out != nullptr || !plain_array(args[0], options.weight) ||
-          (count == 1 && !options.weight.has_shape(first.ndim(), first.shape())) ||
-          !spread_view(weight, options.weight, first.ndim(), first.shape())) {
+          (count == 1 && !(options.weight.has_shape(ndim, shape) && arrays[0].has_shape(ndim, shape))) ||
+          !spread_view(weight, options.weight, ndim, shape)) {
         return false;
       }
       call.weight = &weight;
@@ -98,22 +126,24 @@ PyObject* answer_elementwise(const RegisteredLoss& loss, PyObject* const* args, 
   loss.make(any, values);
   call.loss = any.erased;
   const bool by_row = any.erased.row_mean;
-  const PlainArray& first = plain.arrays[0];
-  const int ndim = first.ndim();
+  const int ndim = plain.ndim;
   if (by_batch) {
-    const std::int64_t size = first.size();
+    const std::int64_t size = plain.arrays[0].size();
     if (size == 0 || ndim == 0) {
       return decline();
     }
-    options.shared = size / first.length(0);
+    options.shared = size / plain.shape[0];
   }
-  if (by_row && (ndim == 0 || first.length(ndim - 1) == 0)) {
+  if (by_row && (ndim == 0 || plain.shape[ndim - 1] == 0)) {
     return decline();
   }
-  const std::int64_t classes = by_row ? first.length(ndim - 1) : 1;
+  const std::int64_t classes = by_row ? plain.shape[ndim - 1] : 1;
   const std::span<const PlainArray> arrays{plain.arrays, static_cast<std::size_t>(loss.operands)};
   const auto typed = arrays.first(static_cast<std::size_t>(loss.operands - loss.class_weights));
-  const PlainOperands operands(arrays, typed, loss.inputs, ndim - (by_row ? 1 : 0), first.shape(), options);
+  PlainOperands operands(arrays, typed, loss.inputs, ndim - (by_row ? 1 : 0), plain.shape, options);
+  if (plain.differ) {
+    operands.spread_to(ndim, plain.shape);
+  }
   if (!spread(options.sample_weight, operands, by_row, classes, plain.sample_weight, call.sample_weight) ||
       !spread(options.mask, operands, by_row, classes, plain.mask, call.mask)) {
     return decline();

@@ -22,8 +22,9 @@ struct AnyLoss {
 /// Fills `to` with the loss whose parameters, in the order of params(), are `values`.
 using MakeLoss = void (*)(AnyLoss& to, const double* values);
 
-/// How operands are spread to the shape of the first without a word: not at all, along one axis, or by NumPy's rule.
-enum class Spreads : std::uint8_t { never, along_one, always };
+/// How operands are spread to the shape of the first: not at all, along one axis, or by NumPy's rule; or all to the shape that
+/// they have together, with a warning.
+enum class Spreads : std::uint8_t { never, along_one, always, with_warning };
 
 struct RegisteredLoss {
   const char* name;
@@ -56,7 +57,8 @@ inline constexpr Spreads spreads =
     : is_one_of<L, KLDivLoss, KLDivLogTargetLoss, PoissonNLLLoss, PoissonNLLFullLoss, PoissonNLLRateLoss,
                 PoissonNLLRateFullLoss, MultiLabelSoftMarginLoss, SoftMarginLoss, HingeEmbeddingLoss>
         ? Spreads::always
-        : Spreads::never;
+    : is_one_of<L, L1Loss, MSELoss, SmoothL1Loss, HuberLoss> ? Spreads::with_warning
+                                                             : Spreads::never;
 
 template <class L>
 inline constexpr int class_weights = std::is_same_v<L, BCEWithLogitsPosWeightLoss> ? 1 : 0;

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ndloss import _array, _check, _check_shapes
+from ndloss import _array, _check, _check_shapes, _core
 from ndloss._elementwise import ElementwiseProblem, broadcast_operands
 from ndloss._options import loss_options
 
 if TYPE_CHECKING:
     from ndloss._typing import ArrayLike
+
+
+def warn_of_broadcast(input: tuple[int, ...], target: tuple[int, ...]) -> None:
+    _check.warn(
+        f"Using a target size ({target}) that is different to the input size ({input}). This will likely lead to "
+        f"incorrect results due to broadcasting. Please ensure they have the same size.",
+        _check.BroadcastWarning,
+    )
+
+
+# Where a call is plain but for that, the core warns itself.
+_core.warn_by(warn_of_broadcast)
 
 
 def regress(
@@ -32,11 +44,7 @@ def regress(
     if x.shape != y.shape:
         if not settings.broadcast:
             _check_shapes.strict_shapes(function, input=x, target=y)
-        _check.warn(
-            f"Using a target size ({y.shape}) that is different to the input size ({x.shape}). This will likely lead to "
-            f"incorrect results due to broadcasting. Please ensure they have the same size.",
-            _check.BroadcastWarning,
-        )
+        warn_of_broadcast(x.shape, y.shape)
     weights = _array.optional(function, "weight", weight)
     if weights is not None:
         _check_shapes.weight_like_input(function, weights, x)
