@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +36,9 @@ def options_for(shape: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     yield {"mask": mask[..., None]}
     for dtype in (np.dtype("f8").newbyteorder("="), np.dtype(">f8"), np.dtype("f2"), np.float64, "float64"):
         yield {"dtype": dtype}
+    yield {"validate": False}
+    yield {"broadcast": False}
+    yield {"broadcast": 0}
     yield {"num_threads": 0}
     yield {"surprise": 1}
 
@@ -98,6 +102,40 @@ def test_results_go_to_out(case: LossCase, reduction: str) -> None:
                 moved[...] = sample.args[0]
                 call(moved, *sample.args[1:], out=beside)
                 assert bits(beside) == bits(wanted)
+
+
+@pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
+def test_weights_and_upstream_gradients_go_with_out(case: LossCase, reduction: str) -> None:
+    """Where they stand apart from it, and where they do not."""
+    sample, _ = batch(case.name, "float32", reduction, 9)
+    function, kwargs = getattr(F, case.name), sample.kwargs
+    with quiet():
+        value, grad = nl.value_and_grad(function)(*sample.args, **kwargs)
+        shape = function(*sample.args, **{**kwargs, "reduction": "none"}).shape
+
+    def found(name: str | None, meets: bool, grad_output: Any, **more: Any) -> Any:
+        out = np.full(grad.shape, 2, np.float32)
+        numbers = np.arange(np.prod(shape, dtype=int)).reshape(shape) % 3
+        dtype = np.uint8 if name == "mask" else np.float32
+        memory = out.view(dtype).reshape(-1)
+        if meets and memory.size >= numbers.size:
+            numbers = memory[: numbers.size].reshape(shape)
+        given = {} if name is None else {name: numbers.astype(dtype, copy=False)}
+        both = functools.partial(nl.value_and_grad(function), *sample.args, grad_output=grad_output, **kwargs, **given, **more)
+        return outcome(both), outcome(functools.partial(both, out=out)), bits(out)
+
+    rng = np.random.default_rng(8)
+    upstream = rng.random(shape).astype(np.float32), rng.random(shape[-1:]), np.ones((1, 1, 1)), np.array(2.0)
+    for grad_output in (None, 2.5, np.float32(2.5), np.float16(2.5), np.float64(2.5), 3, *upstream):
+        for name, meets in itertools.product((None, "sample_weight", "mask"), (False, True)):
+            plain, checked = (found(name, meets, grad_output, **more) for more in ({}, CHECKED))
+            assert plain == checked, (grad_output, name, meets)
+    if reduction == "none":
+        out = np.empty(np.shape(value), np.float32)
+        weighted = functools.partial(function, *sample.args, **kwargs, sample_weight=np.full(shape, 3, np.float32))
+        with quiet():
+            assert weighted(out=out) is out
+            assert bits(out) == bits(weighted())
 
 
 @pytest.mark.parametrize(("case", "reduction"), USUALLY_PLAIN, ids=str)

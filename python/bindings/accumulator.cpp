@@ -39,8 +39,12 @@ Accumulator from_state(const py::tuple& state) {
 /// The rooms without what is empty.
 py::tuple tail_of(const StreamSums& s) {
   py::tuple tail(s.rooms.size());
-  for (std::size_t k = 0; k < tail.size(); ++k) {
-    tail[k] = py::object(s.rooms[k])[py::slice(0, s.filled, 1)];
+  for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(tail.ptr()); ++k) {
+    PyObject* const part = PySequence_GetSlice(PyTuple_GET_ITEM(s.rooms.ptr(), k), 0, s.filled);
+    if (part == nullptr) {
+      throw py::error_already_set();
+    }
+    PyTuple_SET_ITEM(tail.ptr(), k, part);
   }
   return tail;
 }
@@ -94,8 +98,11 @@ void bind_accumulator(py::module_& m) {
       .def(py::pickle(&state_of, &from_state));
   py::class_<StreamSums>(m, "StreamSums")
       .def(py::init<>())
-      .def_readwrite("done", &StreamSums::done)
-      .def_readwrite("total", &StreamSums::total)
+      .def_property(
+          "done", [](const StreamSums& s) { return s.done; }, [](StreamSums& s, const Accumulator& done) { s.done = done; })
+      .def_property(
+          "total", [](const StreamSums& s) { return s.total; },
+          [](StreamSums& s, const Accumulator& total) { s.total = total; })
       .def_readwrite("rooms", &StreamSums::rooms)
       .def_property_readonly("tail", &tail_of)
       .def_readwrite("filled", &StreamSums::filled)

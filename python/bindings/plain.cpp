@@ -7,6 +7,7 @@
 
 #include "ndloss/sequence.hpp"
 #include "ndloss/vectors.hpp"
+#include "plain_answers.hpp"
 #include "plain_elementwise.hpp"
 
 namespace ndloss::binding {

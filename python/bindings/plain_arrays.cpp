@@ -129,6 +129,11 @@ PyObject* type_of(DType dtype) {
   }
 }
 
+/// As NumPy calls those of its own.
+const char* name_of(DType dtype) {
+  return dtype == DType::float64 ? "float64" : dtype == DType::float16 ? "float16" : "float32";
+}
+
 /// To so many binary digits, or to a multiple of 2^lowest below the normal numbers, ties to even; infinite from `limit` on.
 double rounded_to(double value, int digits, int lowest, double limit) {
   if (!std::isfinite(value)) {
@@ -239,6 +244,10 @@ bool plain_array(PyObject* object, PlainArray& out) {
   return plain_ndarray(out.owner.ptr(), out);
 }
 
+bool is_text(PyObject* object, const char* text) {
+  return PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
+}
+
 DType result_dtype(std::span<const PlainArray> arrays) {
   DType widest = DType::float32;
   bool found = false;
@@ -268,12 +277,22 @@ bool read_dtype(PyObject* object, std::optional<DType>& dtype) {
     number = descr->byteorder == '>' ? -1 : descr->type_num;
   }
   for (const DType one : {DType::float32, DType::float64, DType::float16}) {
-    if (object == type_of(one) || number == number_of(one)) {
+    if (object == type_of(one) || number == number_of(one) || is_text(object, name_of(one))) {
       dtype = one;
       return true;
     }
   }
   return false;
+}
+
+bool is_scalar(PyObject* object) {
+  PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(object));
+  return type == float32_type || type == float64_type || type == float16_type;
+}
+
+bool stands_apart(PyObject* out, const PlainArray& other) {
+  PlainArray array;
+  return out == nullptr || other.array == nullptr || (plain_ndarray(out, array) && !overlap(array, other));
 }
 
 void set_view(ArrayView& view, const PlainArray& array) {

@@ -36,14 +36,23 @@ struct PlainArray {
 /// The same of an array of another package or a list, by `_array.as_array`.
 [[nodiscard]] bool plain_array(PyObject* object, PlainArray& out);
 
+/// Whether it is this str.
+[[nodiscard]] bool is_text(PyObject* object, const char* text);
+
 /// The type of results for these arguments, as `_array.py` has it: the widest floating one, float32 where none is.
 [[nodiscard]] DType result_dtype(std::span<const PlainArray> arrays);
 
 /// The type of the gradient for one of them: its own, or the result's if it has none that can be written.
 [[nodiscard]] DType gradient_dtype(const PlainArray& array, DType result);
 
-/// One of NumPy's own floating types, as a class or as a dtype. False declines.
+/// One of NumPy's own floating types, as a class, as a dtype or by name. False declines.
 [[nodiscard]] bool read_dtype(PyObject* object, std::optional<DType>& dtype);
+
+/// Whether it is a scalar of one of those types.
+[[nodiscard]] bool is_scalar(PyObject* object);
+
+/// Whether results can go to an array while another is read: neither may be given. False declines.
+[[nodiscard]] bool stands_apart(PyObject* out, const PlainArray& other);
 
 /// The view of an array as it is.
 void set_view(ArrayView& view, const PlainArray& array);

@@ -17,10 +17,6 @@ PyObject* feed_type = nullptr;
 /// What warns of input and target of different shapes: `_regression.warn_of_broadcast`.
 PyObject* warn_of_broadcast = nullptr;
 
-bool is_text(PyObject* object, const char* text) {
-  return PyUnicode_CheckExact(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
-}
-
 /// A Python int in a range.
 bool read_int(PyObject* object, int lowest, int largest, int& number) {
   std::int64_t value = 0;
@@ -66,18 +62,21 @@ bool add_arguments(PyObject* argnums, PlainOptions& options) {
   return count > 0;
 }
 
-/// What multiplies every gradient: None, or one number. False declines.
-bool read_grad_output(const py::object& object, std::optional<double>& factor) {
+/// What multiplies every gradient: None, one number, or an array. False declines.
+bool read_grad_output(const py::object& object, PlainOptions& options) {
   std::int64_t number = 0;
   if (!object || object.is_none()) {
     return static_cast<bool>(object);
   }
-  if (PyFloat_CheckExact(object.ptr())) {
-    factor = PyFloat_AS_DOUBLE(object.ptr());
-  } else if (read_integer(object.ptr(), number)) {
-    factor = static_cast<double>(number);
+  if (PyFloat_CheckExact(object.ptr()) || is_scalar(object.ptr())) {
+    options.grad_output = PyFloat_AsDouble(object.ptr());
+    return true;
   }
-  return factor.has_value();
+  if (read_integer(object.ptr(), number)) {
+    options.grad_output = static_cast<double>(number);
+    return true;
+  }
+  return plain_ndarray(object.ptr(), options.upstream);
 }
 
 /// A request to join a stream, or for derivatives by arguments that are named by their numbers.
@@ -88,7 +87,7 @@ bool read_request(PyObject* request, PlainOptions& options) {
   }
   if (type == value_and_grad_type) {
     options.derivatives = Derivatives::gradient;
-    if (!read_grad_output(attribute(request, "grad_output"), options.grad_output)) {
+    if (!read_grad_output(attribute(request, "grad_output"), options)) {
       return false;
     }
   } else if (type == grad_hess_type) {
@@ -174,8 +173,11 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
     bool known = false;
     if (name == "_request") {
       known = read_request(value, options);
-    } else if (name == "broadcast" || name == "validate") {
-      known = value == Py_True;
+    } else if (name == "broadcast") {
+      options.spreads = value == Py_True;
+      known = PyBool_Check(value);
+    } else if (name == "validate") {
+      known = PyBool_Check(value);  // the checks are asked about what may be bad in any case
     } else if (name == "dtype") {
       known = value == Py_None || read_dtype(value, options.dtype);
     } else if (name == "empty") {
@@ -198,7 +200,8 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
       return false;
     }
   }
-  return options.out == nullptr || (options.sample_weight.array == nullptr && options.mask.array == nullptr);
+  return stands_apart(options.out, options.sample_weight) && stands_apart(options.out, options.mask) &&
+         stands_apart(options.out, options.upstream);
 }
 
 bool PlainOperands::warned() const {

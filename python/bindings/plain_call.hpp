@@ -1,4 +1,4 @@
-/// What plain calls share: the options of a call that they understand, and their answers.
+/// What plain calls share: the options of a call that they understand, and what becomes of its arrays.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 #include <span>
 
 #include "plain_arrays.hpp"
-#include "plain_stream.hpp"
+#include "stream_sums.hpp"
 
 namespace ndloss::binding {
 
@@ -52,6 +52,8 @@ struct PlainOptions {
   PyObject* out = nullptr;
   PlainArray sample_weight;  // without array: not given
   PlainArray mask;
+  PlainArray upstream;                 // an array of what multiplies each gradient
+  bool spreads = true;                 // else every operand is to have the full shape
   PlainArray weight;                   // no option of every loss, and so not in its dictionary
   std::span<const double> parameters;  // of an elementwise loss
 
@@ -75,6 +77,7 @@ struct PlainOperands {
   int ndim;  // of all of them, spread to one shape: that of the first, if nothing else is said
   const Py_ssize_t* shape;
   std::int64_t size;
+  bool row_mean = false;           // a loss element is the mean of a row
   bool differ = false;             // input and target did before: a warning says so
   DType dtype = DType::float32;    // of the result
   DType compute = DType::float32;  // in double where either end is double
@@ -119,41 +122,6 @@ struct PlainOperands {
 [[nodiscard]] bool spread(const PlainArray& option, const PlainOperands& operands, bool by_row, std::int64_t classes,
                           ArrayView& storage, const ArrayView*& view);
 
-/// Where the derivatives for one operand go; false where the loss has none of that order.
-template <class Gradients>
-bool set_derivatives(Gradients& wanted, int argument, const Result& grad, const Output& hess) {
-  if constexpr (requires { wanted.curvatures; }) {
-    wanted.grads[argument] = grad.output();
-    wanted.curvatures[argument] = hess;
-    return true;
-  } else if constexpr (requires { wanted.grads; }) {
-    wanted.grads[argument] = {grad.output().data, grad.view()};
-    return !hess.wanted();
-  } else if (argument == 0) {
-    wanted.input = grad.output();
-    wanted.curvature = hess;
-    return true;
-  } else if constexpr (requires { wanted.target; }) {
-    wanted.target = grad.output();
-    return !hess.wanted();
-  } else {
-    return false;
-  }
-}
-
-/// Writes the unreduced loss; false for numbers that the loss cannot take.
-template <class Call>
-bool mapped(const Call& call, const Output& losses) {
-  if constexpr (requires { map(call, losses).bad; }) {
-    return !map(call, losses).bad.found();
-  } else if constexpr (requires { map(call, losses).found(); }) {
-    return !map(call, losses).found();
-  } else {
-    map(call, losses);
-    return true;
-  }
-}
-
 /// Runs the body, without the GIL where it is worth it; false if it declines or, with an error set, fails.
 template <class Body>
 bool run_plain(const Body& body, std::int64_t work) {
@@ -172,160 +140,5 @@ bool run_plain(const Body& body, std::int64_t work) {
 
 /// The derivatives of a call, in a tuple where several are asked for.
 [[nodiscard]] PyObject* released(Result* derivatives, const PlainOptions& options);
-
-/// The value of a call.
-template <class Call>
-PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
-  if (reduction == Reduction::none) {
-    Result losses;
-    if (operands.output_ndim == 0 || options.return_divisor ||
-        !losses.make(options.out, operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays) ||
-        !run_plain([&] { return mapped(call, losses.output()); }, operands.size)) {
-      return decline();
-    }
-    return operands.warned() ? losses.release() : nullptr;
-  }
-  Accumulator total;
-  const auto body = [&] {
-    total = accumulate(call);
-    total.share_divisor(options.shared);
-    return !total.bad.found();
-  };
-  if (options.out != nullptr || !run_plain(body, operands.size) || options.is_refused(total, reduction)) {
-    return decline();
-  }
-  if (!operands.warned()) {
-    return nullptr;
-  }
-  PyObject* value = scalar(total.compute(reduction), operands.dtype);
-  return options.return_divisor ? pair_of(value, scalar(total.divisor(), DType::float64)) : value;
-}
-
-/// (value, gradients), or (gradients, second derivatives).
-template <class Gradients, class Call>
-PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
-  const bool hessian = options.derivatives == Derivatives::both;
-  const bool unreduced = reduction == Reduction::none && !hessian;
-  Result grads[max_operands];
-  Result curvatures[max_operands];
-  Result losses;
-  Gradients wanted;
-  if (operands.ndim == 0 || options.return_divisor || (unreduced && (operands.output_ndim == 0 || options.grad_output)) ||
-      (options.out != nullptr && (hessian || options.several))) {
-    return decline();
-  }
-  for (int k = 0; k < options.count; ++k) {
-    const int argument = options.arguments[k];
-    if (argument >= operands.differentiable || !operands.is_whole(argument)) {
-      return decline();
-    }
-    const DType dtype = operands.gradient(argument);
-    if (!grads[k].make(options.out, dtype, operands.ndim, operands.shape, operands.arrays) ||
-        (hessian && !curvatures[k].make(nullptr, dtype, operands.ndim, operands.shape, operands.arrays)) ||
-        !set_derivatives(wanted, argument, grads[k], curvatures[k].output())) {
-      return decline();
-    }
-  }
-  if (unreduced) {
-    if (!losses.make(nullptr, operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays)) {
-      return decline();
-    }
-    wanted.value = losses.output();
-  }
-  Accumulator total;
-  const auto body = [&] {
-    wanted.scale = options.grad_output.value_or(1) * static_cast<double>(reduction == Reduction::mean ? options.shared : 1);
-    wanted.scale *= gradient_scale(call, reduction == Reduction::mean ? Reduction::mean : Reduction::sum);
-    total = gradients(call, wanted);
-    total.share_divisor(options.shared);
-    return !total.bad.found();
-  };
-  if (!run_plain(body, operands.size) || options.is_refused(total, reduction)) {
-    return decline();
-  }
-  if (!operands.warned()) {
-    return nullptr;
-  }
-  PyObject* derivatives = released(grads, options);
-  if (hessian) {
-    return pair_of(derivatives, released(curvatures, options));
-  }
-  return pair_of(unreduced ? losses.release() : scalar(total.compute(reduction), operands.dtype), derivatives);
-}
-
-/// Whether elements count differently.
-template <class Call>
-bool selects(const Call& call) {
-  if constexpr (requires { call.ignores; }) {
-    return call.sample_weight != nullptr || call.mask != nullptr || call.ignores;
-  } else if constexpr (requires { call.selects(); }) {
-    return call.selects();
-  } else {
-    return false;
-  }
-}
-
-/// Adds a call to a stream, as `Stream.feed` does. What it returns is no value.
-template <class Call>
-PyObject* plain_fed(Call& call, const PlainOperands& operands, const PlainOptions& options) {
-  StreamSums& sums = *options.feed.sums;
-  const std::int64_t size = operands.size;
-  if (size == 0 || options.out != nullptr || options.return_divisor) {
-    return decline();
-  }
-  if (selects(call)) {
-    Accumulator total;
-    const auto body = [&] {
-      total = accumulate(call);
-      total.share_divisor(options.shared);
-      return !total.bad.found();
-    };
-    if (item_size(operands.dtype) > sums.item_size || !run_plain(body, size)) {
-      return decline();
-    }
-    if (!operands.warned()) {
-      return nullptr;
-    }
-    sums.done += total;
-    return Py_NewRef(Py_True);
-  }
-  if constexpr (requires(StreamedArrays& arrays, std::string& key) { find_streamed(call, arrays, key); }) {
-    StreamedArrays arrays;
-    std::string key;
-    find_streamed(call, arrays, key);
-    add_to_key(key, call.compute, operands.dtype, options.threads, options.shared);
-    key.append(reinterpret_cast<const char*>(options.parameters.data()), options.parameters.size_bytes());
-    if (key != sums.key) {
-      options.feed.offer(key);
-      return decline();
-    }
-    Accumulator total = sums.total;
-    std::int64_t filled = sums.filled;
-    if (!arrays.find_rooms(sums.rooms) || !run_plain([&] { return feed_blocks(call, arrays, total, filled); }, size)) {
-      return decline();
-    }
-    if (!operands.warned()) {
-      return nullptr;
-    }
-    sums.total = total;
-    sums.filled = filled;
-    return Py_NewRef(Py_True);
-  }
-  return decline();
-}
-
-/// What a call is asked for.
-template <class Gradients, class Call>
-PyObject* answer(Call& call, const PlainOperands& operands, Reduction reduction, const PlainOptions& options) {
-  call.threads = options.threads;
-  call.interrupt = operands.size >= gil_worth ? signals() : Interrupt{};
-  if (options.feed.wanted()) {
-    return plain_fed(call, operands, options);
-  }
-  if (options.derivatives == Derivatives::none) {
-    return plain_value(call, operands, reduction, options);
-  }
-  return plain_derivatives<Gradients>(call, operands, reduction, options);
-}
 
 }  // namespace ndloss::binding

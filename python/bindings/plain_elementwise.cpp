@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "plain_answers.hpp"
+
 namespace ndloss::binding {
 namespace {
 
@@ -66,7 +68,8 @@ struct PlainElementwise {
       const bool is_weight = k >= loss.operands - loss.class_weights;
       if (arrays[k].has_shape(ndim, shape)) {
         set_view(views[k], arrays[k]);
-      } else if (!(is_weight || may_spread(loss.spreads, arrays[k])) || !spread_view(views[k], arrays[k], ndim, shape)) {
+      } else if (!(is_weight || (options.spreads && may_spread(loss.spreads, arrays[k]))) ||
+                 !spread_view(views[k], arrays[k], ndim, shape)) {
         return false;
       }
       call.operands[k] = &views[k];
@@ -78,7 +81,7 @@ struct PlainElementwise {
   /// The weight of these broadcasts. False declines.
   [[nodiscard]] bool read_rest(PyObject* const* args, Py_ssize_t count) {
     if (count > 0 && args[0] != Py_None) {
-      if (options.out != nullptr || !plain_array(args[0], options.weight) ||
+      if (!plain_array(args[0], options.weight) || !stands_apart(options.out, options.weight) ||
           (count == 1 && !(options.weight.has_shape(ndim, shape) && arrays[0].has_shape(ndim, shape))) ||
           !spread_view(weight, options.weight, ndim, shape)) {
         return false;
@@ -141,6 +144,7 @@ PyObject* answer_elementwise(const RegisteredLoss& loss, PyObject* const* args, 
   const std::span<const PlainArray> arrays{plain.arrays, static_cast<std::size_t>(loss.operands)};
   const auto typed = arrays.first(static_cast<std::size_t>(loss.operands - loss.class_weights));
   PlainOperands operands(arrays, typed, loss.inputs, ndim - (by_row ? 1 : 0), plain.shape, options);
+  operands.row_mean = by_row;
   if (plain.differ) {
     operands.spread_to(ndim, plain.shape);
   }

@@ -6,26 +6,10 @@
 #include <string>
 
 #include "ndloss/vectors.hpp"
-#include "plain_arrays.hpp"
+#include "plain_call.hpp"
 #include "registered.hpp"
-#include "stream_sums.hpp"
 
 namespace ndloss::binding {
-
-/// A `Feed` of `_request.py`, and the sums of its stream.
-struct PlainFeed {
-  py::object request;
-  py::object holder;  // of the sums
-  StreamSums* sums = nullptr;
-
-  [[nodiscard]] bool wanted() const { return sums != nullptr; }
-
-  /// Says which plain calls may go on where the checked call ends that follows. Declines, or has set an error.
-  void offer(const std::string& key) const;
-};
-
-/// Reads a request of that class; false declines.
-[[nodiscard]] bool read_feed(PyObject* object, PlainFeed& feed);
 
 template <class... T>
 void add_to_key(std::string& key, const T&... numbers) {
@@ -179,6 +163,67 @@ bool feed_blocks(const Call& call, StreamedArrays& arrays, Accumulator& total, s
   arrays.keep(whole, arrays.units, 0);
   filled = arrays.units - whole;
   return true;
+}
+
+/// Whether elements count differently.
+template <class Call>
+bool selects(const Call& call) {
+  if constexpr (requires { call.ignores; }) {
+    return call.sample_weight != nullptr || call.mask != nullptr || call.ignores;
+  } else if constexpr (requires { call.selects(); }) {
+    return call.selects();
+  } else {
+    return false;
+  }
+}
+
+/// Adds a call to a stream, as `Stream.feed` does. What it returns is no value.
+template <class Call>
+PyObject* plain_fed(Call& call, const PlainOperands& operands, const PlainOptions& options) {
+  StreamSums& sums = *options.feed.sums;
+  const std::int64_t size = operands.size;
+  if (size == 0 || options.out != nullptr || options.return_divisor) {
+    return decline();
+  }
+  if (selects(call)) {
+    Accumulator total;
+    const auto body = [&] {
+      total = accumulate(call);
+      total.share_divisor(options.shared);
+      return !total.bad.found();
+    };
+    if (item_size(operands.dtype) > sums.item_size || !run_plain(body, size)) {
+      return decline();
+    }
+    if (!operands.warned()) {
+      return nullptr;
+    }
+    sums.done += total;
+    return Py_NewRef(Py_True);
+  }
+  if constexpr (requires(StreamedArrays& arrays, std::string& key) { find_streamed(call, arrays, key); }) {
+    StreamedArrays arrays;
+    std::string key;
+    find_streamed(call, arrays, key);
+    add_to_key(key, call.compute, operands.dtype, options.threads, options.shared);
+    key.append(reinterpret_cast<const char*>(options.parameters.data()), options.parameters.size_bytes());
+    if (key != sums.key) {
+      options.feed.offer(key);
+      return decline();
+    }
+    Accumulator total = sums.total;
+    std::int64_t filled = sums.filled;
+    if (!arrays.find_rooms(sums.rooms) || !run_plain([&] { return feed_blocks(call, arrays, total, filled); }, size)) {
+      return decline();
+    }
+    if (!operands.warned()) {
+      return nullptr;
+    }
+    sums.total = total;
+    sums.filled = filled;
+    return Py_NewRef(Py_True);
+  }
+  return decline();
 }
 
 }  // namespace ndloss::binding

@@ -18,4 +18,19 @@ struct StreamSums {
   std::string key;             // of plain calls of the kind; empty: the chunk that was fed last was none
 };
 
+/// A `Feed` of `_request.py`, and the sums of its stream.
+struct PlainFeed {
+  py::object request;
+  py::object holder;  // of the sums
+  StreamSums* sums = nullptr;
+
+  [[nodiscard]] bool wanted() const { return sums != nullptr; }
+
+  /// Says which plain calls may go on where the checked call ends that follows. Declines, or has set an error.
+  void offer(const std::string& key) const;
+};
+
+/// Reads a request of that class; false declines.
+[[nodiscard]] bool read_feed(PyObject* object, PlainFeed& feed);
+
 }  // namespace ndloss::binding

@@ -70,7 +70,9 @@ class Stream:
         """
         kind, sums = chunk.stream_kind, self.sums
         if chunk.selects:
-            sums.done.merge(chunk.whole())
+            done = sums.done
+            done.merge(chunk.whole())
+            sums.done = done
         elif self.kind is not None and self.kind != kind:
             fresh = Stream(self.reduction)
             fresh.feed(chunk)
@@ -87,7 +89,7 @@ class Stream:
     def _fed(self, chunk: Chunk, kind: Kind) -> tuple[_core.Accumulator, Piece, int]:
         """The whole blocks with those of a chunk, the rooms and how many units stand in them."""
         units, block = chunk.stream_units, kind.block
-        total, rooms, filled = self.sums.total.copy(), self.sums.rooms, self.sums.filled
+        total, rooms, filled = self.sums.total, self.sums.rooms, self.sums.filled
         begin = 0
         if filled:
             begin = min(block - filled, units)
@@ -103,39 +105,34 @@ class Stream:
             total = chunk.stream_add(total, begin, whole)
         if units > whole:
             chunk.stream_add(_core.Accumulator(), whole, units)
-        if block > 1:
+        if block > 1:  # also without any units: their rooms are where plain calls go on
             rooms = _kept(rooms, 0, chunk.stream_piece(whole, units), block)
         return total, rooms, units - whole
 
     def finished(self) -> _core.Accumulator:
         """Everything so far, as sums over loss elements."""
-        total = self.sums.total.copy()
+        sums = self.sums
+        total, result = sums.total, sums.done
         if self.kind is not None:
-            if self.sums.filled:
-                total = self.kind.add_piece(total, self.sums.tail)
+            if sums.filled:
+                total = self.kind.add_piece(total, sums.tail)
             self.kind.finish(total)
-        result = self.sums.done.copy()
         result.merge(total)
         return result
 
 
 def _kept(rooms: Piece, filled: int, piece: Piece, block: int) -> Piece:
-    """Rooms for a block with a piece behind the units that stand there, of dtypes that hold both."""
-    if not rooms:
-        rooms = tuple([np.empty((block, *array.shape[1:]), array.dtype) for array in piece])
-    rooms = tuple([_room(room, filled, array, block) for room, array in zip(rooms, piece, strict=True)])
-    for room, array in zip(rooms, piece, strict=True):
+    """Rooms for a block with a piece behind the units that stand there."""
+    kept = []
+    for k, array in enumerate(piece):
+        room = rooms[k] if rooms else np.empty((block, *array.shape[1:]), array.dtype)
+        if room.dtype != array.dtype or len(room) != block:  # pickled rooms come without what is empty
+            narrow = room
+            room = np.empty((block, *array.shape[1:]), np.promote_types(narrow.dtype, array.dtype) if filled else array.dtype)
+            room[:filled] = narrow[:filled]
         room[filled : filled + len(array)] = array
-    return rooms
-
-
-def _room(room: Array, filled: int, piece: Array, block: int) -> Array:
-    """The room, or a new one if that cannot hold the piece or was pickled without its empty part."""
-    if room.dtype == piece.dtype and len(room) == block:
-        return room
-    wider = np.empty((block, *piece.shape[1:]), np.promote_types(room.dtype, piece.dtype) if filled else piece.dtype)
-    wider[:filled] = room[:filled]
-    return wider
+        kept.append(room)
+    return tuple(kept)
 
 
 class LossAccumulator:

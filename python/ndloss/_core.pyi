@@ -31,7 +31,7 @@ class Accumulator:
     def copy(self) -> Accumulator: ...
 
 class StreamSums:
-    done: Accumulator
+    done: Accumulator  # a copy, as total is
     total: Accumulator
     rooms: tuple[Array, ...]
     filled: int
