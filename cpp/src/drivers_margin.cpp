@@ -8,7 +8,7 @@ namespace {
 
 /// Nanoseconds of one thread per score, roughly.
 constexpr double one_target_cost = 0.5;
-constexpr double several_targets_cost = 2.0;
+constexpr double several_targets_cost = 1.0;
 
 /// Labels that say how often each class of a row has been met, and nothing between rows.
 using Met = std::int32_t;
@@ -18,7 +18,7 @@ template <class T>
 class MarginScratch {
  public:
   MarginScratch(std::int64_t height, std::int64_t classes, bool across, bool several, bool gradient, bool copies, int threads)
-      : numbers_(across   ? tile_rows * (classes + (several ? 1 : 0))
+      : numbers_(across   ? tile_rows * classes
                  : copies ? height * classes
                           : 0),
         listed_(several ? height * classes : 0),
@@ -34,9 +34,9 @@ class MarginScratch {
   struct Parts {
     T* input;              // across: a tile of scores (along: rows of them, if they must be copied), ...
     T* output;             // ... one of gradients, ...
-    T* curvature;          // ... and one of second derivatives
+    T* curvature;          // ... and one of second derivatives (several targets: of scores of other classes)
     std::int64_t* target;  // several targets: along, those of each row, ...
-    T* times;              // ... how often each stands there, ...
+    T* times;              // ... how often each stands there (across: the labels of a tile, listed), ...
     std::int64_t* labels;  // ... all labels of a row as they were given (across, of a tile), ...
     double* slopes;        // ... a sum for each target, ...
     Met* met;              // ... and a mark for each class, 0 between rows
@@ -108,7 +108,7 @@ class MarginDriver {
                            return fold_rows(
                                base_, folds, begin, end, height, value_, part,
                                [&](const LabelledRows<T>& rows_of_tiles, std::int64_t tiles, RowSum& total) {
-                                 return fold(rows_of_tiles, margin, parts.input, parts.output, tiles, total);
+                                 return fold(rows_of_tiles, margin, room(parts), tiles, total);
                                },
                                [&](std::int64_t row, int count) { return tile(row, count, parts, part); });
                          });
@@ -142,8 +142,15 @@ class MarginDriver {
         tile.times = parts.times;
         tile.slopes = parts.slopes;
         for (int r = 0; r < count; ++r) {  // one by one: the labels of a row stay in L1 until its targets are listed
-          const bool inside = read_sets(offsets, row, r, 1, parts, rows.labels);
-          tile.count[r] = inside && !left_out(rows.labels, r) ? list_targets(r, parts) : 0;
+          if (left_out(rows.labels, r)) {
+            tile.count[r] = 0;
+            continue;
+          }
+          const std::int64_t* labels = labels_in_place(offsets, r);
+          if (labels == nullptr && read_sets(offsets, row, r, 1, parts, rows.labels)) {
+            labels = parts.labels;
+          }
+          tile.count[r] = labels != nullptr ? list_targets(r, labels, parts) : 0;
         }
       }
     } else {
@@ -175,6 +182,10 @@ class MarginDriver {
     return rows.labels.bad;
   }
 
+  [[nodiscard]] static MarginRoom<T> room(const Parts& parts) {
+    return {parts.input, parts.output, parts.curvature, parts.times};
+  }
+
   [[nodiscard]] bool left_out(const TileLabels& labels, int r) const { return base_.call.selects() && !labels.keep[r]; }
 
   /// Whether the gradient of a row's first classes takes the place of scores that later classes still need.
@@ -182,6 +193,16 @@ class MarginDriver {
     const RowWalk& walk = base_.walk;
     const void* scores = walk.array(input_array).data;
     return !walk.across() && (walk.array(output_array).data == scores || walk.array(curvature_array).data == scores);
+  }
+
+  /// The labels of a row where they stand, if they can be read there and all of them are labels.
+  [[nodiscard]] const std::int64_t* labels_in_place(const RowOffsets& offsets, int r) const {
+    const Strided& array = base_.walk.array(target_array);
+    const char* at = array.data + offsets.at(target_array, r);
+    const auto* labels = reinterpret_cast<const std::int64_t*>(at);
+    const bool native = native_at<std::int64_t>(array, at) && base_.walk.class_stride(target_array) == sizeof(std::int64_t);
+    return native && active_kernels().margin->inside(labels, classes_, MultiLabelMarginLoss::lowest_label, classes_) ? labels
+                                                                                                                     : nullptr;
   }
 
   /// Reads the labels of `count` rows of a tile, which begins with row `row`, from its row `first` on; whether all are labels.
@@ -217,16 +238,20 @@ class MarginDriver {
     return false;
   }
 
-  /// The distinct targets of row r, the last that was read, and how often each stands there; how many there are.
-  std::int64_t list_targets(int r, const Parts& parts) const {
-    const std::int64_t* labels = parts.labels;
+  /// The distinct targets of row r and how often each stands there; how many there are. Another thread may have changed labels
+  /// since they were checked.
+  std::int64_t list_targets(int r, const std::int64_t* labels, const Parts& parts) const {
     std::int64_t* target = parts.target + r * classes_;
     T* times = parts.times + r * classes_;
     std::int64_t count = 0;
-    for (std::int64_t c = 0; c < classes_ && labels[c] >= 0; ++c) {
-      Met& met = parts.met[labels[c]];
+    for (std::int64_t c = 0; c < classes_; ++c) {
+      const std::int64_t label = labels[c];
+      if (static_cast<std::uint64_t>(label) >= static_cast<std::uint64_t>(classes_)) {
+        break;
+      }
+      Met& met = parts.met[label];
       if (met == 0) {
-        target[count] = labels[c];
+        target[count] = label;
         times[count] = 1;
         met = static_cast<Met>(++count);
       } else {
@@ -242,8 +267,7 @@ class MarginDriver {
   void run_across(const RowOffsets& offsets, int count, const Parts& parts, MarginTile<T>& tile) const {
     const RowWalk& walk = base_.walk;
     pack_tile(walk, input_array, offsets, count, in_scratch(walk, parts.input));
-    tile.numbers = parts.input;
-    tile.output = parts.output;
+    tile.room = room(parts);
     tile.curvature = curvature_ ? parts.curvature : nullptr;
     kernel()(tile);
     if (gradient_) {

@@ -18,9 +18,7 @@ constexpr void enter(MarginTable<T>& table) {
   const auto kind = static_cast<int>(K);
   table.short_rows[job][kind] = tile_across<K, J, T>;
   table.long_rows[job][kind] = tile_along<K, J, T>;
-  if constexpr (K != MarginKind::several) {
-    table.folds[job][kind] = fold_across<K, J, T>;
-  }
+  table.folds[job][kind] = fold_across<K, J, T>;
 }
 
 template <class T>

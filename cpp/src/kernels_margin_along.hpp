@@ -14,6 +14,32 @@ namespace {
 inline constexpr std::ptrdiff_t margin_chunk = 2048;
 static_assert(margin_chunk % (lanes * run) == 0);
 
+/// As labels_inside, for labels that are read in the order of memory, which is asked for those that follow.
+bool labels_of_row_inside(const std::int64_t* labels, std::ptrdiff_t count, std::int64_t lowest, std::int64_t classes) {
+  const auto shift = static_cast<std::uint64_t>(-lowest);
+  const std::uint64_t last = static_cast<std::uint64_t>(classes) + shift - 1;
+  std::uint64_t outside[lanes];
+#pragma omp simd
+  for (int l = 0; l < lanes; ++l) {
+    outside[l] = 0;
+  }
+  std::ptrdiff_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    prefetch_lines(labels + i, lanes);
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      const std::uint64_t from_first = static_cast<std::uint64_t>(labels[i + l]) + shift;
+      outside[l] |= from_first | (last - from_first);
+    }
+  }
+  std::uint64_t any = 0;
+#pragma omp simd reduction(| : any)
+  for (int l = 0; l < lanes; ++l) {
+    any |= outside[l];
+  }
+  return any >> 63 == 0 && labels_inside(labels + i, count - i, lowest, classes);
+}
+
 template <MarginKind K, MarginJob J, int Number, class T>
 NDLOSS_INLINE void observe_along(const T* x, T* slope, const MarginEdge<T>& edge, T times, std::ptrdiff_t c, int l,
                                  WideLanes<T>& values, SlopeLanes<power(K), T>& slopes) {
@@ -50,6 +76,64 @@ NDLOSS_INLINE double fold_chunk(const T* x, T* slope, std::ptrdiff_t size, T mar
   return J == MarginJob::gradient ? slopes.joined() : 0.0;
 }
 
+/// `Number` lanes of classes against `Abreast` targets.
+template <MarginJob J, int Number, int Abreast, class T>
+NDLOSS_INLINE void observe_sets_along(const T* x, T* slope, const MarginEdge<T>* edges, const T* times, std::ptrdiff_t c, int l,
+                                      WideLanes<T>& values, SlopeLanes<1, T>* slopes) {
+  const auto sum = pairwise<Number>([&](int n) __attribute__((always_inline)) {
+    const std::ptrdiff_t i = c + l + n * lanes;
+    const auto of_class = pairwise<Abreast>([&](int j) __attribute__((always_inline)) {
+      T unused = 0;
+      const auto tally = observe<MarginKind::several, J>(edges[j], times[j], x[i], unused);
+      if constexpr (J == MarginJob::gradient) {
+        slopes[j].add(l, tally.slope);
+      }
+      return tally;
+    });
+    if constexpr (J == MarginJob::gradient) {
+      slope[i] += of_class.slope.head;
+    }
+    return of_class;
+  });
+  values.add(l, widen(sum.value));
+}
+
+/// One chunk, of whole lanes, against `Abreast` targets, to whose sums of slopes it adds. What is not there adds 0: the bits
+/// do not depend on how many targets are taken side by side.
+template <MarginJob J, int Abreast, class T>
+NDLOSS_INLINE void fold_sets(const T* x, T* slope, std::ptrdiff_t size, const MarginEdge<T>* given_edges, const T* given_times,
+                             WideLanes<T>& values, double* sums) {
+  constexpr int wide = run / abreast;
+  MarginEdge<T> edges[Abreast];
+  T times[Abreast];
+  SlopeLanes<1, T> slopes[Abreast];
+  for (int j = 0; j < Abreast; ++j) {
+    edges[j] = given_edges[j];
+    times[j] = given_times[j];
+    if constexpr (J == MarginJob::gradient) {
+      slopes[j].clear();
+    }
+  }
+  std::ptrdiff_t c = 0;
+  for (; c + lanes * wide <= size; c += lanes * wide) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      observe_sets_along<J, wide, Abreast>(x, slope, edges, times, c, l, values, slopes);
+    }
+  }
+  for (; c < size; c += lanes) {
+#pragma omp simd
+    for (int l = 0; l < lanes; ++l) {
+      observe_sets_along<J, 1, Abreast>(x, slope, edges, times, c, l, values, slopes);
+    }
+  }
+  if constexpr (J == MarginJob::gradient) {
+    for (int j = 0; j < Abreast; ++j) {
+      sums[j] += slopes[j].joined();
+    }
+  }
+}
+
 /// Some numbers of a row as stored.
 template <class T>
 NDLOSS_INLINE void read_classes(const MarginTile<T>& tile, int r, std::ptrdiff_t first, std::ptrdiff_t size, T* to) {
@@ -59,16 +143,29 @@ NDLOSS_INLINE void read_classes(const MarginTile<T>& tile, int r, std::ptrdiff_t
     return;
   }
   const T* x = reinterpret_cast<const T*>(from);
+  constexpr std::ptrdiff_t step = 4 * line_bytes / static_cast<std::ptrdiff_t>(sizeof(T));
+  std::ptrdiff_t c = 0;
+  for (; c + step <= size; c += step) {
+    prefetch_lines(x + c, step);
 #pragma omp simd
-  for (std::ptrdiff_t c = 0; c < size; ++c) {
-    to[c] = x[c];
+    for (std::ptrdiff_t k = 0; k < step; ++k) {
+      to[c + k] = x[c + k];
+    }
+  }
+#pragma omp simd
+  for (std::ptrdiff_t k = c; k < size; ++k) {
+    to[k] = x[k];
   }
 }
 
 template <class T>
 NDLOSS_INLINE T read_class(const MarginTile<T>& tile, int r, std::ptrdiff_t c) {
+  const char* from = tile.row[r] + c * tile.class_stride;
+  if (tile.pack == nullptr) {
+    return *reinterpret_cast<const T*>(from);
+  }
   T x = 0;
-  read_classes(tile, r, c, 1, &x);
+  tile.pack(from, tile.class_stride, 1, &x, 1);
   return x;
 }
 
@@ -142,15 +239,13 @@ void tile_along(const MarginTile<T>& given) {
       const std::ptrdiff_t rest = tile.classes - first;
       const std::ptrdiff_t size = rest < margin_chunk ? rest : margin_chunk;
       const std::ptrdiff_t filled = (size + lanes - 1) / lanes * lanes;
-      if (tile.pack == nullptr) {
-        prefetch_lines(reinterpret_cast<const T*>(tile.row[r]) + first, size);
-      }
       bool in_place = tile.pack == nullptr && filled == size;
       for (std::ptrdiff_t k = 0; k < count && in_place; ++k) {
         in_place = target[k] < first || target[k] >= first + size;
       }
       const T* x = copy;
       if (in_place) {
+        prefetch_lines(reinterpret_cast<const T*>(tile.row[r]) + first, size);
         x = reinterpret_cast<const T*>(tile.row[r]) + first;
       } else {
         read_classes(tile, r, first, size, copy);
@@ -169,12 +264,34 @@ void tile_along(const MarginTile<T>& given) {
           slope[c] = 0;
         }
       }
-      for (std::ptrdiff_t k = 0; k < count; ++k) {
-        const T score = read_class(tile, r, target[k]);
-        const T often = K == MarginKind::several ? times[k] : T(1);
-        const double sum = fold_chunk<K, J>(x, slope, filled, tile.margin, score, often, values);
-        if constexpr (J == MarginJob::gradient) {
-          sums[k] += sum;
+      if constexpr (K == MarginKind::several) {
+        for (std::ptrdiff_t k = 0; k < count; k += abreast) {
+          MarginEdge<T> edges[abreast];
+          T often[abreast];
+          double slopes[abreast];
+          for (std::ptrdiff_t j = 0; j < abreast; ++j) {  // where there is no target, no class comes near it
+            const bool present = k + j < count;
+            edges[j] = MultiMarginLoss::edge(tile.margin, present ? read_class(tile, r, target[k + j]) : math::infinity<T>);
+            often[j] = present ? times[k + j] : T(0);
+            slopes[j] = 0;
+          }
+          if (count - k == 1) {
+            fold_sets<J, 1>(x, slope, filled, edges, often, values, slopes);
+          } else if (count - k == 2) {
+            fold_sets<J, 2>(x, slope, filled, edges, often, values, slopes);
+          } else {
+            fold_sets<J, abreast>(x, slope, filled, edges, often, values, slopes);
+          }
+          for (std::ptrdiff_t j = 0; J == MarginJob::gradient && j < abreast && k + j < count; ++j) {
+            sums[k + j] += slopes[j];
+          }
+        }
+      } else {
+        for (std::ptrdiff_t k = 0; k < count; ++k) {
+          const double sum = fold_chunk<K, J>(x, slope, filled, tile.margin, read_class(tile, r, target[k]), T(1), values);
+          if constexpr (J == MarginJob::gradient) {
+            sums[k] += sum;
+          }
         }
       }
       if (J == MarginJob::gradient && K == MarginKind::one_squared && tile.second.stride != 0) {

@@ -13,6 +13,9 @@ namespace {
 
 static_assert(tile_rows == lanes);
 
+/// Targets of rows with several that are taken side by side: two classes against each are a run.
+inline constexpr int abreast = run / 2;
+
 constexpr int power(MarginKind kind) { return kind == MarginKind::one_squared ? 2 : 1; }
 
 /// A sum of slopes that are small whole numbers: exact.

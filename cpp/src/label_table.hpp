@@ -30,15 +30,16 @@ struct RowWeights {
   double scale = 1;                  // of gradients, to be multiplied by sample weights before it is rounded
 };
 
-/// Whole tiles of evenly spaced rows that have nothing beside their classes but a label each, and weights. Strides count
-/// elements.
+/// Whole tiles of evenly spaced rows that have nothing beside their classes but a label each or a set of them, and weights.
+/// Strides count elements.
 template <class T>
 struct LabelledRows {
   const T* first = nullptr;
   std::ptrdiff_t row_stride = 0;
   std::ptrdiff_t class_stride = 0;
   std::ptrdiff_t classes = 0;
-  std::int64_t* label = nullptr;  // destroyed
+  std::int64_t* label = nullptr;       // destroyed
+  const std::int64_t* sets = nullptr;  // instead, for several targets: contiguous rows of as many labels as classes
   LabelRule rule{};
   T* value = nullptr;  // one number a row; null: not wanted
   T* grad = nullptr;   // contiguous rows of classes; null: not wanted

@@ -22,20 +22,27 @@ struct MarginRows {
                 std::int64_t stride) = nullptr;
 };
 
+/// Scratch of kernels across rows: class c of row r stands at c * tile_rows + r, but for what is listed.
+template <class T>
+struct MarginRoom {
+  T* numbers = nullptr;  // scores
+  T* output = nullptr;   // gradients
+  T* others = nullptr;   // several targets: scores of classes that are no target, ...
+  T* listed = nullptr;   // ... and labels, row by row
+};
+
 /// At most `tile_rows` rows, each with its distinct targets, which are in [0, classes).
 ///
-/// Across kernels (fewer than `short_row` classes) take class c of row r at `numbers[c * tile_rows + r]`, destroy them, and
-/// leave gradients at the same places of `output`. For several targets they take all labels of tile_rows rows, -1 behind a
-/// row's last one, instead of `count` and `times`, and room for one class more in `numbers` and `output`. Along kernels read
-/// and write rows where they are stored, a chunk at a time.
+/// Across kernels (fewer than `short_row` classes) take scores from `room.numbers`, destroy them, and leave gradients in
+/// `room.output`. For several targets they take all labels of tile_rows rows, -1 behind a row's last one, instead of `count`
+/// and `times`. Along kernels read and write rows where they are stored, a chunk at a time.
 template <class T>
 struct MarginTile {
   int rows = 0;
   std::ptrdiff_t classes = 0;
   T margin = 1;
 
-  T* numbers = nullptr;
-  T* output = nullptr;
+  MarginRoom<T> room;
   T* curvature = nullptr;  // one target with squared hinge, beside the gradient; null: not wanted
 
   const char* row[tile_rows];
@@ -62,13 +69,13 @@ enum class MarginKind : std::uint8_t { one, one_squared, several };
 template <class T>
 struct MarginTable {
   using Kernel = void (*)(const MarginTile<T>& tile);
-  /// Whole tiles of fewer than `short_row` classes, all labels of which are classes: their sum is added to `total`. `numbers`
-  /// and `output` have room for a tile. Returns how many were done: it ends at a tile with any other label.
-  using Fold = std::ptrdiff_t (*)(const LabelledRows<T>& rows, T margin, T* numbers, T* output, std::ptrdiff_t tiles,
+  /// Whole tiles of fewer than `short_row` classes, all labels of which are classes, or -1 where there are several: their sum
+  /// is added to `total`. Returns how many were done: it ends at a tile with any other label.
+  using Fold = std::ptrdiff_t (*)(const LabelledRows<T>& rows, T margin, const MarginRoom<T>& room, std::ptrdiff_t tiles,
                                   RowSum& total);
   Kernel short_rows[2][3];
   Kernel long_rows[2][3];
-  Fold folds[2][2];  // one target
+  Fold folds[2][3];
 
   [[nodiscard]] Kernel at(std::ptrdiff_t classes, MarginJob job, MarginKind kind) const {
     return (classes < short_row ? short_rows : long_rows)[static_cast<int>(job)][static_cast<int>(kind)];

@@ -23,14 +23,17 @@ struct RowCopies {
   bool keep[copied_rows];
 };
 
-/// Whether rows have labels, and the arrays are of the compute type.
+/// Whether rows have labels, or sets of them that can be read where they stand, and the arrays are of the compute type.
 template <class T>
 bool foldable(const RowDriver<T>& driver, const Output& value) {
   const RowCall& call = driver.call;
   const RowWalk& walk = driver.walk;
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
   const Strided& input = walk.array(input_array);
-  if (call.labels == nullptr || walk.classes() == 0 || input.dtype != dtype_of<T>() || input.swapped ||
+  const bool labelled = call.label_sets != nullptr
+                            ? walk.class_stride(target_array) == static_cast<std::int64_t>(sizeof(std::int64_t))
+                            : call.labels != nullptr;
+  if (!labelled || walk.classes() == 0 || input.dtype != dtype_of<T>() || input.swapped ||
       walk.class_stride(input_array) % size != 0 || (value.wanted() && Writer<T>(value, 0).slots() > 0)) {
     return false;
   }
@@ -100,6 +103,13 @@ bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles,
       return false;
     }
     rows.grad = reinterpret_cast<T*>(const_cast<char*>(to));
+  }
+  if (driver.call.label_sets != nullptr) {
+    const char* from = walk.array(target_array).data + offsets.at(target_array, 0);
+    rows.sets = reinterpret_cast<const std::int64_t*>(from);
+    rows.scale = driver.wanted != nullptr ? static_cast<T>(driver.wanted->scale) : T(1);
+    return native_at<std::int64_t>(walk.array(target_array), from) && offsets.even(target_array, count, stride) &&
+           stride == walk.classes() * walk.class_stride(target_array);
   }
   copy_rows(driver, offsets, count, count, copies, rows);
   return true;

@@ -58,10 +58,11 @@ KERNELS = {
     "margin": [
         Kernel("tile_across", 12),
         Kernel("tile_along", 12),
-        Kernel("fold_across", 8),
+        Kernel("fold_across", 12),
         Kernel("curvature_across", 2),
         Kernel("curvature_chunk", 2),
         Kernel("labels_inside", 1),
+        Kernel("labels_of_row_inside", 1),
     ],
     "pack": [
         Kernel("pack", 77),
@@ -113,6 +114,8 @@ SCALAR = [
     Exemption("elementwise", r"groups<\d+u, Identity,", ALL, "all", "copies and constants"),
     Exemption("label", "likelihood<", ALL, "remainder", "the last rows of a tile"),
     Exemption("margin", r"tile_(across|along)<.*\(MarginJob\)1", ALL, "sub|cvt sub|mul sub|cvt mul sub|add cmp sub", "targets"),
+    Exemption("margin", r"tile_along<\(MarginKind\)2", ALL, "add|add cvt|add cmp sub", "targets"),
+    Exemption("margin", r"(tile|fold)_across<\(MarginKind\)2", ALL, "cmp cvt", "the number of a class"),
     Exemption("margin", "curvature_across<", ALL, "mul", "targets"),
     Exemption("pack", "(un)?pack(_rows)?<", ALL, "remainder", "strided elements, and the last ones"),
     Exemption("pack", "pack(_rows)?<Float16,", ALL, "mul|cvt mul", "the same, as two loops: subnormal and other numbers"),
