@@ -18,7 +18,8 @@ constexpr void enter(SoftmaxTable<T>& table) {
   const auto job = static_cast<int>(J);
   const auto kind = static_cast<int>(K);
   table.short_rows[job][kind] = {tile_across<K, J, T>, nullptr, nullptr, nullptr};
-  table.long_rows[job][kind] = {tile_along<K, J, T>, fold_segment<K, summed_as(J), T>, inner_segment<J, T>, emit_segment<K, J, T>};
+  table.long_rows[job][kind] = {tile_along<K, J, T>, fold_segment<K, summed_as(J), T>, inner_segment<J, T>,
+                                emit_segment<K, J, T>};
 }
 
 template <class T>
