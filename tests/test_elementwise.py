@@ -41,6 +41,20 @@ def test_hard_targets_of_any_probability_add_up(dtype: Any, soft: int, rng: np.r
             assert bits(both) == bits(found)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+def test_hard_targets_of_probabilities_of_one_size(right: bool, dtype: Any, rng: np.random.Generator) -> None:
+    """From almost certain, where a product of chances is 1 and only what it lacks counts, to wrong. Logarithms of like numbers err
+    alike, so that a double's last unit is not met by half."""
+    lowest = round(np.log2(float(np.finfo(dtype).tiny)))
+    for exponent in (*range(0, -60, -1), *range(-60, lowest, lowest // 160)):
+        p = (2.0**exponent * rng.random(2085)).astype(dtype)
+        wide = p.astype(np.longdouble)
+        due = (-np.log1p(-wide) if right else np.minimum(-np.log(wide), 100)).mean()
+        found = F.binary_cross_entropy(p, np.full_like(p, not right))
+        assert abs(np.longdouble(found) - due) <= 1.5 * np.spacing(due.astype(dtype)), exponent
+
+
 @pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "huber_loss", "hinge_embedding_loss"])
 @pytest.mark.parametrize("weighed", [False, True])
 def test_sums_beyond_a_float_in_one_block(name: str, weighed: bool, rng: np.random.Generator) -> None:

@@ -153,6 +153,17 @@ NDLOSS_INLINE math::Int<T> log_of_product(const ProductOf& product_of, int l, T*
   return product.failed();
 }
 
+/// Adds a logarithm, head + tail, times a factor. Where all chances are almost certain, the tail is the larger part.
+template <class T>
+NDLOSS_INLINE void add_log(WideLanes<T>& all, int l, double head, double tail, double times) {
+  if constexpr (sizeof(T) == 4) {
+    all.add(l, Plain{times * (head + tail)});
+  } else {
+    const math::Pair<double> sum = math::two_sum(times * head, times * tail);
+    all.add(l, Tally<double>{sum.head, sum.tail});
+  }
+}
+
 /// Adds the losses of products of a run each, times the weights of the lanes. False, and nothing is added, where one has
 /// failed.
 template <bool weighed, class T, class ProductOf>
@@ -169,12 +180,8 @@ NDLOSS_INLINE bool add_products(WideLanes<T>& all, const T* weight, const Produc
   }
 #pragma omp simd
   for (int l = 0; l < lanes; ++l) {
-    const auto times = weighed ? static_cast<double>(-weight[l]) : -1.0;
-    if constexpr (sizeof(T) == 4) {
-      all.add(l, Plain{times * (static_cast<double>(heads[l]) + static_cast<double>(tails[l]))});
-    } else {
-      all.add(l, Tally<double>{times * heads[l], times * tails[l]});
-    }
+    add_log(all, l, static_cast<double>(heads[l]), static_cast<double>(tails[l]),
+            weighed ? static_cast<double>(-weight[l]) : -1.0);
   }
   return true;
 }
