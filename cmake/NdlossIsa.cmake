@@ -13,10 +13,6 @@ set(NDLOSS_MATH_FLAGS -fno-math-errno -fno-trapping-math -ffp-contract=off)
 function(ndloss_isa_flags isa out)
   # Nothing unwinds through a kernel, and the tables for it are two per cent of the wheel.
   set(flags ${NDLOSS_MATH_FLAGS} -fopenmp-simd -fno-exceptions -fno-asynchronous-unwind-tables -fno-rtti)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # It makes `rep stos` of loops over the lanes of a tile, and 16-byte moves that longer loads then wait for.
-    list(APPEND flags -fno-tree-loop-distribute-patterns)
-  endif()
   if(isa STREQUAL "avx2")
     list(APPEND flags -march=x86-64-v3)
   elseif(isa STREQUAL "avx512")
