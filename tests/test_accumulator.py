@@ -276,6 +276,24 @@ def test_a_bad_chunk_leaves_the_state_as_it_was(case: LossCase) -> None:
         assert bits(stream.compute()) == bits(value(case, sample))
 
 
+@pytest.mark.parametrize("sizes", list(itertools.product([100, 5000, 10000], repeat=2)), ids=str)
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_was_accepted_unvalidated_does_not_spoil_later_chunks(
+    sizes: tuple[int, int], begun: bool, rng: np.random.Generator
+) -> None:
+    loss = nl.BCELoss()
+    chunks = [(rng.random(size, np.float32), rng.random(size, np.float32)) for size in (sizes[1] if begun else 0, *sizes, sizes[1])]
+    strange = chunks[1][1]
+    strange[1] = 1.5
+    acc = loss.accumulator()
+    for chunk in chunks:
+        acc.update(*chunk, validate=chunk[1] is not strange)
+    assert bits(acc.compute()) == bits(loss(*map(np.concatenate, zip(*chunks, strict=True)), validate=False))
+    with pytest.raises(ValueError, match=r"input\[3\] is 2,"):
+        acc.update(np.float32([0, 0, 0, 2]), np.zeros(4, np.float32))
+    assert acc.count == sum(len(x) for x, _ in chunks)
+
+
 @pytest.mark.parametrize("case", LOSSES, ids=str)
 def test_an_unreduced_criterion_must_be_told_the_reduction(case: LossCase) -> None:
     sample, _ = batch(case.name, "float64", "none")

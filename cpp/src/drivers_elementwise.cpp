@@ -78,7 +78,9 @@ Accumulator accumulate_as(const ElementwiseCall& call) {
   const int threads = range.threads(call.threads);
   const ElementwiseKernels<T>& kernels = kernels_of<T>(call.loss);
   const Scratch scratch = scratch_for<T>(threads, operands.scratch());
-  return in_rows(reduce_range(call.initial, operands, range, threads, call.interrupt, scratch,
+  Accumulator initial = call.initial;
+  initial.bad = {};  // that was for the caller to take or leave
+  return in_rows(reduce_range(initial, operands, range, threads, call.interrupt, scratch,
                               [&](std::int64_t index, int thread, Part& part) {
                                 ElementwiseBlock<T> block{};
                                 CarriedLanes lanes;

@@ -151,6 +151,7 @@ bool feed_blocks(const Call& call, StreamedArrays& arrays, Accumulator& total, s
     }
     arrays.take_rooms();
     add(in_rooms(call), 0, arrays.block);
+    total.bad = {};  // of a chunk that was accepted as it is
     arrays.take_arrays();
   }
   const std::int64_t whole = arrays.units - (arrays.units - begin) % arrays.block;

@@ -89,7 +89,7 @@ struct ElementwiseGradients {
   Output value;                     // the unreduced loss, if wanted too
 };
 
-/// Σ of the loss; the first bad value is reported in the result.
+/// Σ of the loss; the first bad value of this call is reported in the result.
 [[nodiscard]] Accumulator accumulate(const ElementwiseCall& call);
 
 /// The unreduced loss; the first bad value is returned.
