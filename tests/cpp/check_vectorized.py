@@ -26,8 +26,9 @@ BITS = {"baseline": 128, "avx2": 256, "avx512": 512}
 ALL = frozenset(BITS)
 BASELINE = frozenset({"baseline"})
 BEFORE_AVX512 = frozenset({"baseline", "avx2"})
+AVX512 = frozenset({"avx512"})
 # Scalar operations for a packed one that a vector loop may hold: parameters that are compared once a group of lanes.
-INVARIANT_SHARE = 0.1
+INVARIANT_SHARE = 0.125
 COLD = ("find_bad", "add_large_values")
 COLD_SECTION = ".text.unlikely"
 COPIES = {"memcpy", "memmove", "memset"}
@@ -112,13 +113,15 @@ class Exemption(NamedTuple):
 
 SCALAR = [
     Exemption("elementwise", r"groups<\d+u, Identity,", ALL, "all", "copies and constants"),
+    Exemption("elementwise", "sum_pass<BCELoss, .*, float>", AVX512, "cmp", "the last elements of a block"),
     Exemption("label", "likelihood<", ALL, "remainder", "the last rows of a tile"),
+    Exemption("margin", "curvature_chunk<", AVX512, "add cmp", "the last classes of a row"),
     Exemption("margin", r"tile_(across|along)<.*\(MarginJob\)1", ALL, "sub|cvt sub|mul sub|cvt mul sub|add cmp sub", "targets"),
     Exemption("margin", r"tile_along<\(MarginKind\)2", ALL, "add|add cvt|add cmp sub", "targets"),
-    Exemption("margin", r"(tile|fold)_across<\(MarginKind\)2", ALL, "cmp cvt", "the number of a class"),
+    Exemption("margin", r"(tile|fold)_across<\(MarginKind\)2", ALL, "cvt|cmp cvt", "the number of a class"),
     Exemption("margin", "curvature_across<", ALL, "mul", "targets"),
     Exemption("pack", "(un)?pack(_rows)?<", ALL, "remainder", "strided elements, and the last ones"),
-    Exemption("pack", "pack(_rows)?<Float16,", ALL, "mul|cvt mul", "the same, as two loops: subnormal and other numbers"),
+    Exemption("pack", "pack(_rows)?<Float16,", ALL, "cvt|mul|cvt mul", "the same, as two loops: subnormal and other numbers"),
     Exemption("pack", "unpack<double, Float16>", ALL, "cmp cvt", "the same, as two loops"),
     Exemption("pack", "pack<unsigned int,", ALL, "cvt", "the same; alone they are converted as 64-bit integers"),
     Exemption(
@@ -137,7 +140,7 @@ SCALAR = [
     Exemption(
         "vectors",
         "fold_tile<true, double, PowerDistance,",
-        frozenset({"avx512"}),
+        AVX512,
         "add cmp div fmadd fmsub mul sub",
         "the same; the loop of the others has lost a level to unrolling",
     ),
