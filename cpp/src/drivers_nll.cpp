@@ -1,5 +1,6 @@
 // Negative log likelihood over whole arrays: one logit of each row is read.
 #include <algorithm>
+#include <cstring>
 
 #include "row_fold.hpp"
 
@@ -39,8 +40,15 @@ void clear_rows(const RowWalk& walk, const RowOffsets& offsets, int count) {
   const std::int64_t width = walk.classes() * item;
   const auto row = [&](int r) { return const_cast<char*>(grad.data) + offsets.at(output_array, r); };
   std::int64_t apart = 0;
-  if (stride == item && offsets.even(output_array, count, apart) && apart == width) {
+  const bool even = offsets.even(output_array, count, apart);
+  if (even && stride == item && apart == width) {
     std::fill_n(row(0), count * width, char{0});
+    return;
+  }
+  if (even && apart == item) {
+    for (std::int64_t c = 0; c < walk.classes(); ++c) {
+      std::fill_n(row(0) + c * stride, count * item, char{0});
+    }
     return;
   }
   for (int r = 0; r < count; ++r) {
@@ -50,6 +58,46 @@ void clear_rows(const RowWalk& walk, const RowOffsets& offsets, int count) {
     }
     for (std::int64_t c = 0; c < walk.classes(); ++c) {
       std::fill_n(row(r) + c * stride, item, char{0});
+    }
+  }
+}
+
+/// The gradients of a tile at its labels; zeros stand elsewhere.
+template <class T>
+void put_slopes(const RowDriver<T>& driver, const RowOffsets& offsets, int count, const TileRows<T>& rows) {
+  const Strided& grad = driver.walk.array(output_array);
+  const std::int64_t stride = driver.walk.class_stride(output_array);
+  const bool native = grad.dtype == dtype_of<T>() && !grad.swapped;
+  for (int r = 0; r < count; ++r) {
+    const std::int64_t y = rows.labels.label[r];
+    if (y < 0) {
+      continue;
+    }
+    char* const to = const_cast<char*>(grad.data) + offsets.at(output_array, r) + y * stride;
+    const T slope = rows.scale[r] * NLLLoss::slope(static_cast<T>(rows.labels.weight[r]));
+    if (native) {
+      std::memcpy(to, &slope, sizeof slope);
+    } else {
+      store_numbers(&slope, 1, 1, grad, to, stride);
+    }
+  }
+}
+
+/// Gradients of rows whose classes stand apart, once their losses are known: zeros are written side by side for many rows.
+template <class T>
+void put_gradients(const RowDriver<T>& driver, std::int64_t begin, std::int64_t end) {
+  const RowWalk& walk = driver.walk;
+  for (std::int64_t row = begin; row < end;) {
+    const bool even = walk.even(row, end - row);
+    const auto count = static_cast<int>(even ? end - row : std::min<std::int64_t>(tile_rows, end - row));
+    clear_rows(walk, walk.offsets(row, count), count);
+    for (const std::int64_t last = row + count; row < last;) {
+      const auto rows = static_cast<int>(std::min<std::int64_t>(tile_rows, last - row));
+      const RowOffsets offsets = walk.offsets(row, rows);
+      TileRows<T> tile;
+      driver.read_rows(offsets, row, rows, tile);
+      put_slopes(driver, offsets, rows, tile);
+      row += rows;
     }
   }
 }
@@ -65,17 +113,8 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
   pick(driver, offsets, count, rows.labels.label, picked);
   active_pick<T>().likelihood(picked, rows.labels.label, rows.labels.weight, count, losses);
   if (walk.present(output_array)) {
-    const Strided& grad = walk.array(output_array);
-    const std::int64_t stride = walk.class_stride(output_array);
     clear_rows(walk, offsets, count);
-    for (int r = 0; r < count; ++r) {
-      char* to = const_cast<char*>(grad.data) + offsets.at(output_array, r);
-      const std::int64_t y = rows.labels.label[r];
-      if (y >= 0) {
-        const T slope = rows.scale[r] * NLLLoss::slope(static_cast<T>(rows.labels.weight[r]));
-        store_numbers(&slope, 1, 1, grad, to + y * stride, stride);
-      }
-    }
+    put_slopes(driver, offsets, count, rows);
   }
   driver.finish_rows(row, count, losses, rows.labels, value, part);
   return rows.labels.bad;
@@ -83,17 +122,25 @@ BadValue tile(const RowDriver<T>& driver, std::int64_t row, int count, const Out
 
 template <class T>
 Accumulator run_as(const RowCall& call, const RowGradients* wanted, const Output& value) {
-  const RowDriver<T> driver(call, wanted, nullptr);
+  const RowDriver<T> gradients(call, wanted, nullptr);
+  const RowWalk& walk = gradients.walk;
+  const bool apart = walk.present(output_array) && walk.class_stride(output_array) != item_size(walk.array(output_array).dtype);
+  const RowDriver<T> driver(call, apart ? nullptr : wanted, nullptr);
   const std::int64_t rows = driver.end - call.begin;
-  const double cost = wanted != nullptr ? static_cast<double>(driver.walk.classes()) * 0.3 + row_cost : row_cost;
+  const double cost = wanted != nullptr ? static_cast<double>(walk.classes()) * 0.3 + row_cost : row_cost;
   const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(rows) * cost), call.threads);
   const bool folds = !weighs_rows(call) && foldable(driver, value);
   return reduce_blocks(call.initial, (rows + nll_rows_per_block - 1) / nll_rows_per_block, threads, call.interrupt,
                        [&](std::int64_t block, int /*thread*/, Part& part) {
                          const std::int64_t begin = call.begin + block * nll_rows_per_block;
                          const std::int64_t end = std::min(begin + nll_rows_per_block, driver.end);
-                         return fold_rows(driver, folds, begin, end, tile_rows, value, part, active_pick<T>().fold,
-                                          [&](std::int64_t row, int count) { return tile(driver, row, count, value, part); });
+                         const auto one = [&](std::int64_t row, int count) { return tile(driver, row, count, value, part); };
+                         const BadValue bad =
+                             fold_rows(driver, folds, begin, end, tile_rows, value, part, active_pick<T>().fold, one);
+                         if (apart) {
+                           put_gradients(gradients, begin, end);
+                         }
+                         return bad;
                        });
 }
 

@@ -87,18 +87,18 @@ NDLOSS_INLINE void prefetch_lines(const T* first, std::ptrdiff_t numbers) {
   }
 }
 
-/// The same where rows share cache lines with their neighbours, and so are read as a stream.
+/// Whether rows share cache lines with their neighbours, and so are read as a stream.
 template <class T>
-NDLOSS_INLINE void prefetch_rows(const T* first, std::ptrdiff_t row_stride, int rows) {
-  if (row_stride > 0 && row_stride * static_cast<std::ptrdiff_t>(sizeof(T)) <= 2 * line_bytes) {
-    prefetch_lines(first, rows * row_stride);
-  }
+NDLOSS_INLINE bool is_stream(std::ptrdiff_t row_stride, std::ptrdiff_t class_stride) {
+  return row_stride > 0 && row_stride * static_cast<std::ptrdiff_t>(sizeof(T)) <= 2 * line_bytes && class_stride == 1;
 }
 
 template <class T>
 void pick(const T* first, std::ptrdiff_t row_stride, std::ptrdiff_t class_stride, const std::int64_t* label, int rows,
           T* picked) {
-  prefetch_rows(first, row_stride, rows);
+  if (is_stream<T>(row_stride, class_stride)) {
+    prefetch_lines(first, rows * row_stride);
+  }
   const T* row = first;
   for (int r = 0; r < rows; ++r, row += row_stride) {
     const std::int64_t known = label[r] & ~(label[r] >> 63);  // 0 for -1, by integer arithmetic
@@ -204,6 +204,16 @@ NDLOSS_INLINE void put_slopes(const std::int64_t* label, bool all_kept, std::ptr
   }
 }
 
+/// Asks for the numbers of rows at their labels.
+template <class T>
+NDLOSS_INLINE void prefetch_classes(const LabelledRows<T>& rows, std::ptrdiff_t count) {
+  for (std::ptrdiff_t r = 0; r < count; ++r) {
+    const std::int64_t y = rows.label[r];
+    const std::int64_t known = static_cast<std::uint64_t>(y) < rows.rule.classes ? y : 0;
+    __builtin_prefetch(rows.first + r * rows.row_stride + known * rows.class_stride);
+  }
+}
+
 /// Tiles that are picked before the first of them is added up: a vector of numbers that have only just been stored one by one
 /// has to wait for them.
 inline constexpr std::ptrdiff_t picked_tiles = 4;
@@ -213,6 +223,10 @@ std::ptrdiff_t fold(const LabelledRows<T>& given, std::ptrdiff_t tiles, RowSum& 
   const LabelledRows<T> rows = given;
   const T slope = rows.scale * NLLLoss::slope(T(1));
   const bool ignores_class = rows.rule.can_ignore && static_cast<std::uint64_t>(rows.rule.ignored) < rows.rule.classes;
+  const bool stream = is_stream<T>(rows.row_stride, rows.class_stride);
+  if (!stream) {
+    prefetch_classes(rows, tiles * tile_rows);
+  }
   RowSum sums = total;
   std::ptrdiff_t done = 0;
   bool any_bad = false;
@@ -226,7 +240,9 @@ std::ptrdiff_t fold(const LabelledRows<T>& given, std::ptrdiff_t tiles, RowSum& 
       std::int64_t* const label = rows.label + row;
       kept[count] = tile_rows;
       if (!ignores_class && labels_inside(label, tile_rows, 0, rows.classes)) {
-        prefetch_rows(first, rows.row_stride, tile_rows);
+        if (stream) {
+          prefetch_lines(first, tile_rows * rows.row_stride);
+        }
         pick_classes(first, rows.row_stride, rows.class_stride, label, picked[count]);
         continue;
       }
