@@ -163,6 +163,7 @@ SPECS = (
     Spec("cross_entropy 256x50257", "cross_entropy", (256, 50257)),
     Spec("cross_entropy 8x21x512x512", "cross_entropy", (8, 21, 512, 512)),
     Spec("nll_loss 1Mx10", "nll_loss", (1 << 20, 10)),
+    Spec("nll_loss 8x21x512x512", "nll_loss", (8, 21, 512, 512)),
     Spec("multi_margin_loss 1Mx10", "multi_margin_loss", (1 << 20, 10)),
     Spec("multi_margin_loss 16384x1000", "multi_margin_loss", (16384, 1000)),
     Spec("multilabel_margin_loss 1Mx10", "multilabel_margin_loss", (1 << 20, 10)),
