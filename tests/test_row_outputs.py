@@ -64,6 +64,28 @@ def test_an_in_place_gradient_is_right_in_every_layout(loss: Loss, layout: str) 
         assert np.array_equal(result, grad)
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_of_maps_are_those_of_their_rows(name: str, dtype: str, weighted: bool, rng: np.random.Generator) -> None:
+    samples, classes, size = 3, 5, (60, 71)  # planes end within blocks of rows
+    maps = rng.standard_normal((samples, classes, *size)).astype(dtype)
+    target = rng.integers(0, classes, (samples, *size))
+    target[0, :2] = -100
+    weight = rng.random(classes, np.float32) if weighted else None
+    compute = nl.value_and_grad(getattr(F, name))
+    rows = np.ascontiguousarray(np.moveaxis(maps, 1, -1)).reshape(-1, classes)
+    value, by_row = compute(rows, target.reshape(-1), weight)
+    expected = np.moveaxis(by_row.reshape(samples, *size, classes), -1, 1)
+    wide = np.full((samples, classes, size[0], 2 * size[1]), 7, maps.dtype)
+    copy = maps.copy()
+    for given, out in ((maps, None), (copy, copy), (maps, wide[..., ::2]), (maps, wide[..., 1::2])):
+        got, grad = compute(given, target, weight, out=out)
+        assert bits(got) == bits(value)
+        assert np.array_equal(grad, expected)
+    assert np.array_equal(wide[..., ::2], wide[..., 1::2])
+
+
 def test_out_that_overlaps_otherwise_is_filled_in_the_end(rng: np.random.Generator) -> None:
     memory = rng.normal(size=300).astype(np.float32)
     y = rng.integers(0, 10, 20)
