@@ -1,5 +1,5 @@
 // The label kernels of one ISA.
-#include "kernels_label.hpp"
+#include "kernels_nll_fold.hpp"
 
 #include "kernel_table.hpp"
 

@@ -1,0 +1,158 @@
+/// Negative log likelihood of rows with a label each, several tiles at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels_label.hpp"
+
+namespace ndloss::NDLOSS_ISA {
+namespace {
+
+/// The slopes of a tile of rows: all 0 but the label's.
+template <class T>
+NDLOSS_INLINE void write_slopes(const std::int64_t* label, bool all_kept, std::ptrdiff_t classes, T slope, T* grad) {
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < tile_rows * classes; ++i) {
+    grad[i] = 0;
+  }
+  if (all_kept) {
+#pragma GCC unroll 4
+    for (int r = 0; r < tile_rows; ++r) {
+      grad[r * classes + label[r]] = slope;
+    }
+    return;
+  }
+  for (int r = 0; r < tile_rows; ++r) {
+    if (label[r] >= 0) {
+      grad[r * classes + label[r]] = slope;
+    }
+  }
+}
+
+/// Asks for the numbers of rows at their labels.
+template <class T>
+NDLOSS_INLINE void prefetch_classes(const LabelledRows<T>& rows, std::ptrdiff_t count) {
+  for (std::ptrdiff_t r = 0; r < count; ++r) {
+    const std::int64_t y = rows.label[r];
+    const std::int64_t known = static_cast<std::uint64_t>(y) < rows.rule.classes ? y : 0;
+    __builtin_prefetch(rows.first + r * rows.row_stride + known * rows.class_stride);
+  }
+}
+
+/// Tiles that are picked before they are added up side by side.
+inline constexpr std::ptrdiff_t picked_tiles = 4;
+
+/// Rows that are picked between two requests for memory: many requests at once wait for each other.
+inline constexpr int rows_of_request = 8;
+
+/// The numbers of a tile at its labels, picked_tiles apart. Classes of a stream stand side by side.
+template <bool stream, bool all_kept, class T>
+NDLOSS_INLINE void pick_tile(const T* first, std::ptrdiff_t row_stride, std::ptrdiff_t class_stride, const std::int64_t* label,
+                             T* picked) {
+  const std::ptrdiff_t apart = stream ? 1 : class_stride;
+  const T* row = first;
+  for (int begin = 0; begin < tile_rows; begin += rows_of_request) {
+    if constexpr (stream) {
+      prefetch_lines(row, rows_of_request * row_stride);
+    }
+#pragma GCC unroll 8
+    for (int r = begin; r < begin + rows_of_request; ++r, row += row_stride) {
+      const std::int64_t y = label[r];
+      const std::int64_t known = all_kept ? y : y & ~(y >> 63);                      // 0 for -1, by integer arithmetic
+      picked[r * picked_tiles] = all_kept || y >= 0 ? row[known * apart] : T(-0.0);  // of which the loss is 0
+    }
+  }
+}
+
+/// The sums of picked_tiles tiles whose losses stand side by side, each pair of neighbours as in `sum`.
+NDLOSS_INLINE void sum_picked(const double* losses, double* head, double* tail) {
+  constexpr int half_tiles = tile_rows / 2 * picked_tiles;
+#pragma omp simd
+  for (int i = 0; i < half_tiles; ++i) {
+    const math::Pair<double> both = math::two_sum(losses[i], losses[i + half_tiles]);
+    head[i] = both.head;
+    tail[i] = both.tail;
+  }
+#pragma GCC unroll 4
+  for (int half = half_tiles / 2; half >= picked_tiles; half /= 2) {
+#pragma omp simd
+    for (int i = 0; i < half; ++i) {
+      const math::Pair<double> both = math::two_sum(head[i], head[i + half]);
+      head[i] = both.head;
+      tail[i] += tail[i + half] + both.tail;
+    }
+  }
+}
+
+template <bool stream, class T>
+NDLOSS_INLINE std::ptrdiff_t fold_labels(const LabelledRows<T>& rows, std::ptrdiff_t tiles, RowSum& total) {
+  const T slope = rows.scale * NLLLoss::slope(T(1));
+  const bool ignores_class = rows.rule.can_ignore && static_cast<std::uint64_t>(rows.rule.ignored) < rows.rule.classes;
+  RowSum sums = total;
+  std::ptrdiff_t done = 0;
+  bool any_bad = false;
+  while (done < tiles && !any_bad) {
+    T picked[tile_rows * picked_tiles];
+    std::int64_t kept[picked_tiles] = {};
+    int count = 0;
+    for (; count < picked_tiles && done + count < tiles; ++count) {
+      const std::ptrdiff_t row = (done + count) * tile_rows;
+      const T* const first = rows.first + row * rows.row_stride;
+      std::int64_t* const label = rows.label + row;
+      if (!ignores_class && labels_inside(label, tile_rows, 0, rows.classes)) {
+        kept[count] = tile_rows;
+        pick_tile<stream, true>(first, rows.row_stride, rows.class_stride, label, picked + count);
+        continue;
+      }
+      double weight[tile_rows];
+      const LabelCount sorted = sort(rows.rule, nullptr, tile_rows, label, weight);
+      any_bad = sorted.any_bad;
+      if (any_bad) {
+        break;
+      }
+      kept[count] = sorted.kept;
+      pick_tile<stream, false>(first, rows.row_stride, rows.class_stride, label, picked + count);
+    }
+    for (int tile = count; tile < picked_tiles; ++tile) {
+      for (int r = 0; r < tile_rows; ++r) {
+        picked[r * picked_tiles + tile] = 0;
+      }
+    }
+    double losses[tile_rows * picked_tiles];
+#pragma omp simd
+    for (int i = 0; i < tile_rows * picked_tiles; ++i) {
+      losses[i] = static_cast<double>(NLLLoss::value(T(1), picked[i]));
+    }
+    double head[tile_rows / 2 * picked_tiles];
+    double tail[tile_rows / 2 * picked_tiles];
+    sum_picked(losses, head, tail);
+    for (int tile = 0; tile < count; ++tile, ++done) {
+      const std::ptrdiff_t row = done * tile_rows;
+      if (rows.value != nullptr) {
+        for (int r = 0; r < tile_rows; ++r) {
+          rows.value[row + r] = NLLLoss::value(T(1), picked[r * picked_tiles + tile]);
+        }
+      }
+      if (rows.grad != nullptr) {
+        write_slopes(rows.label + row, kept[tile] == tile_rows, rows.classes, slope, rows.grad + row * rows.classes);
+      }
+      add_tile({head[tile], tail[tile]}, kept[tile], sums);
+    }
+  }
+  total = sums;
+  return done;
+}
+
+template <class T>
+std::ptrdiff_t fold(const LabelledRows<T>& given, std::ptrdiff_t tiles, RowSum& total) {
+  const LabelledRows<T> rows = given;
+  if (is_stream<T>(rows.row_stride, rows.class_stride)) {
+    return fold_labels<true>(rows, tiles, total);
+  }
+  prefetch_classes(rows, tiles * tile_rows);
+  return fold_labels<false>(rows, tiles, total);
+}
+
+}  // namespace
+}  // namespace ndloss::NDLOSS_ISA
