@@ -150,6 +150,7 @@ def endless_calls() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def interrupted_again_and_again() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs of a shell are born deaf to
     due = values()
     for name, call in endless_calls():
         for _ in range(ANSWER_ATTEMPTS):
