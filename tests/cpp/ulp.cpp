@@ -3,8 +3,8 @@
 //     ulp [--fn NAME|all] [--type float|double|all] [--stride N]
 //
 // float: every Nth of the 2^32 bit patterns; 1 is all of them. double: 2^28 / N numbers, half of them any bits, half of them
-// spread over the range where the functions bend. Those where all of them went furthest astray are always among them. Exit
-// status 1 if one misses its limit: 1 ULP for float, 2 for double.
+// spread over the range where the functions bend. The floats of furthest_astray are always measured. Exit status 1 if one
+// misses its limit: 1 ULP for float, 2 for double.
 
 #include <algorithm>
 #include <bit>
