@@ -28,6 +28,7 @@ from outcomes import (
     differing,
     everything,
     flat,
+    isa,
     weighted,
     with_upstream,
 )
@@ -120,6 +121,33 @@ def test_rows_that_are_read_together_have_the_bits_of_a_copy(shape: Shape, dtype
         assert bits(F.l1_loss(other, y.astype("float32"), reduction="none")) == bits(row), name
         if dtype != "int32":
             assert bits(nl.value_and_grad(F.l1_loss)(other, y)[1]) == bits(grad), name
+
+
+@pytest.mark.parametrize("level", nl.available_isas())
+@pytest.mark.parametrize("dtype", ["float16", ">f2", "int8", ">f4", ">f8", "float32"])
+@pytest.mark.parametrize("classes", [1, 3, 8, 10, 33, 70, 200, 255, 300])
+def test_labelled_rows_have_the_bits_of_a_copy(classes: int, dtype: str, level: str, rng: np.random.Generator) -> None:
+    rows = 10 * 32 + 5
+    x = (rng.normal(size=(rows, classes)) * 5).astype(dtype)
+    y = rng.integers(0, classes, rows)
+    plain = x.astype("float64" if dtype == ">f8" else "float32")
+    some = {"mask": rng.random(rows) < 0.8, "sample_weight": rng.random(rows), "weight": rng.random(classes)}
+    out = np.zeros_like(plain)
+    numbers = {"dtype": plain.dtype}
+    with isa(level):
+        for name in ("cross_entropy", "nll_loss", "multi_margin_loss"):
+            loss = getattr(F, name)
+            slope = nl.value_and_grad(loss)
+            for options in ({}, some, {"reduction": "none"}, {"ignore_index": 0} if name != "multi_margin_loss" else {}):
+                due, other = (bits(loss(array, y, **options, **numbers)) for array in (plain, x))
+                assert other == due, (name, options)
+            for place, array in places(x).items():
+                assert bits(loss(array, y, **numbers)) == bits(loss(plain, y, **numbers)), (name, place)
+                assert bits(slope(array, y, out=out)[1]) == bits(slope(plain, y)[1]), (name, place)
+            wrong = y.copy()
+            wrong[77] = classes
+            with pytest.raises(IndexError, match=rf"\[77\] is {classes}, outside"):
+                loss(x, wrong)
 
 
 @pytest.mark.parametrize("case", PAIRS, ids=str)

@@ -24,9 +24,9 @@ class SoftmaxDriver {
         job_(job),
         shares_(call, base_.walk.classes()),
         value_(value),
-        in_place_(!takes_needed_place()),
-        folds_(labelled() && base_.walk.class_stride(input_array) == static_cast<std::int64_t>(sizeof(T)) &&
-               foldable(base_, value)),
+        in_place_(!takes_needed_place(base_.walk)),
+        folds_(labelled() && base_.walk.class_stride(input_array) == item_size(call.input->dtype) &&
+               foldable(base_, value, converts(base_))),
         turns_(stands_in_columns<T>(base_.walk)) {}
 
   Accumulator run() const {
@@ -79,7 +79,8 @@ class SoftmaxDriver {
           }
           const StagedTiles<T> places = turned.first != nullptr ? turned.at(row, classes) : staged.take(walk, row - begin);
           return run_tile(row, count, numbers, places, part);
-        });
+        },
+        converts(base_) ? numbers + tile_scratch() : nullptr);
     if (staged.output != nullptr) {
       staged.put_out(walk);
     }
@@ -140,18 +141,6 @@ class SoftmaxDriver {
     return done * tile_rows;
   }
 
-  /// Whether an output stands where an operand does that is still needed when the output is first written: exponentials go
-  /// there before the probabilities are last read, and before the other gradients need the logits.
-  [[nodiscard]] bool takes_needed_place() const {
-    const RowWalk& walk = base_.walk;
-    const bool needs_logits = walk.present(grad_target_array) || walk.present(grad_weight_array);
-    bool taken = needs_logits && walk.array(output_array).data == walk.array(input_array).data;
-    for (int k = output_array; k < class_arrays && walk.present(target_array); ++k) {
-      taken = taken || walk.array(k).data == walk.array(target_array).data;
-    }
-    return taken;
-  }
-
   [[nodiscard]] std::int64_t tile_height() const { return rows_per_tile(base_.walk.classes()); }
 
   /// Numbers of one array's tile in scratch.
@@ -160,13 +149,14 @@ class SoftmaxDriver {
     return (numbers + 15) / 16 * 16;
   }
 
-  /// Numbers of scratch for a tile, and for the staged tiles of a block behind it.
+  /// Numbers of scratch for a tile, and for what is staged, turned or converted behind it.
   [[nodiscard]] std::int64_t scratch_numbers() const {
     const RowWalk& walk = base_.walk;
     const bool stages = walk.across() && scattered(walk.classes(), walk.class_stride(input_array));
     const std::int64_t rows = rows_per_block(walk.classes());
     const std::int64_t turned = turns_ ? turned_blocks(walk.classes()) * rows : 0;
-    return tile_scratch() + ((stages ? Stage<T>::numbers_per_class(rows) : 0) + turned) * walk.classes();
+    const std::int64_t converted = folds_ && converts(base_) ? converted_tiles(walk.classes()) * tile_rows : 0;
+    return tile_scratch() + ((stages ? Stage<T>::numbers_per_class(rows) : 0) + turned + converted) * walk.classes();
   }
 
   /// Every array with a class axis.

@@ -87,6 +87,23 @@ NDLOSS_INLINE void prefetch_lines(const T* first, std::ptrdiff_t numbers) {
   }
 }
 
+/// Asks for the memory of rows to come, as much as the tile at `first` takes. Where rows stand without gaps that is left to be
+/// done while the tile is worked on: of a burst of requests some are forgotten, and the tile's own loads wait for the others.
+/// Of a few classes the burst is short.
+template <class T>
+NDLOSS_INLINE LinesAhead ask_ahead(const LabelledRows<T>& rows, const T* first) {
+  const std::ptrdiff_t bytes = tile_rows * rows.row_stride * static_cast<std::ptrdiff_t>(sizeof(T));
+  if (!rows.copied && rows.row_stride == rows.classes && rows.classes >= run) {
+    const std::ptrdiff_t distance = bytes > row_prefetch_bytes ? bytes : row_prefetch_bytes;
+    const std::ptrdiff_t lines = bytes / LinesAhead::line;
+    return {.at = reinterpret_cast<const char*>(first) + distance, .left = lines, .each = lines, .stride = bytes};
+  }
+  if (!rows.copied && rows.row_stride <= 2 * rows.classes) {  // what lies between rows far apart is not read
+    prefetch_lines(first, tile_rows * rows.row_stride);
+  }
+  return {};
+}
+
 /// Whether rows share cache lines with their neighbours, and so are read as a stream.
 template <class T>
 NDLOSS_INLINE bool is_stream(std::ptrdiff_t row_stride, std::ptrdiff_t class_stride) {

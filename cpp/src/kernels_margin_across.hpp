@@ -37,8 +37,9 @@ NDLOSS_INLINE void observe_across(const T* numbers, T* output, std::ptrdiff_t c,
 }
 
 /// Sums up rows whose targets are `own` and score `score`, inf where there is none. Slopes go to `output`, 0 for the target.
+/// Memory `ahead` is asked for on the way.
 template <MarginKind K, MarginJob J, class T>
-NDLOSS_INLINE void observe_rows(const T* numbers, T* output, std::ptrdiff_t classes, T margin, const T* score,
+NDLOSS_INLINE void observe_rows(const T* numbers, T* output, std::ptrdiff_t classes, T margin, const T* score, LinesAhead ahead,
                                 TargetLanes<power(K), T>& lane) {
   lane.values.clear();
   lane.slopes.clear();
@@ -48,11 +49,13 @@ NDLOSS_INLINE void observe_rows(const T* numbers, T* output, std::ptrdiff_t clas
   }
   std::ptrdiff_t c = 0;
   for (; c + run <= classes; c += run) {
+    ahead.ask_classes<T>(run);
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       observe_across<K, J, run>(numbers, output, c, l, lane);
     }
   }
+  ahead.ask_classes<T>(classes - c);
   for (; c < classes; ++c) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
@@ -99,7 +102,7 @@ NDLOSS_INLINE void observe_one_target(const MarginTile<T>& tile, WideLanes<T>& v
   for (int l = 0; l < lanes; ++l) {
     lane.own[l] = class_number<T>(own[l]);
   }
-  observe_rows<K, J>(tile.room.numbers, tile.room.output, tile.classes, tile.margin, score, lane);
+  observe_rows<K, J>(tile.room.numbers, tile.room.output, tile.classes, tile.margin, score, {}, lane);
   if constexpr (J == MarginJob::gradient) {
     for (int l = 0; l < tile.rows; ++l) {
       if (tile.count[l] > 0) {
@@ -116,7 +119,7 @@ void tile_across(const MarginTile<T>& given) {
   WideLanes<T> values;
   if constexpr (K == MarginKind::several) {
     read_sets(tile.target, tile.classes, tile.room.listed);
-    observe_targets<J>(tile.room, tile.classes, tile.margin, values);
+    observe_targets<J>(tile.room, tile.classes, tile.margin, {}, values);
   } else {
     observe_one_target<K, J>(tile, values);
   }
@@ -147,7 +150,7 @@ void tile_across(const MarginTile<T>& given) {
 /// One tile of rows with a class each.
 template <MarginKind K, MarginJob J, class T>
 NDLOSS_INLINE void fold_tile(const LabelledRows<T>& rows, const T* first, const std::int64_t* label, T margin, T coefficient,
-                             const MarginRoom<T>& room, TargetLanes<power(K), T>& lane) {
+                             const MarginRoom<T>& room, const LinesAhead& ahead, TargetLanes<power(K), T>& lane) {
   T score[lanes];
   pick_classes(first, rows.row_stride, 1, label, score);
   transpose(first, rows.row_stride, rows.classes, room.numbers, tile_rows);
@@ -155,7 +158,7 @@ NDLOSS_INLINE void fold_tile(const LabelledRows<T>& rows, const T* first, const 
   for (int l = 0; l < lanes; ++l) {
     lane.own[l] = class_number<T>(label[l]);
   }
-  observe_rows<K, J>(room.numbers, room.output, rows.classes, margin, score, lane);
+  observe_rows<K, J>(room.numbers, room.output, rows.classes, margin, score, ahead, lane);
   if constexpr (J == MarginJob::gradient) {
     T slope[lanes];
     T number[lanes];
@@ -178,9 +181,9 @@ NDLOSS_INLINE void fold_tile(const LabelledRows<T>& rows, const T* first, const 
 /// One tile of rows with several targets each, the labels of which are listed.
 template <MarginJob J, class T>
 NDLOSS_INLINE void fold_tile_of_sets(const LabelledRows<T>& rows, const T* first, T margin, T coefficient,
-                                     const MarginRoom<T>& room, WideLanes<T>& values) {
+                                     const MarginRoom<T>& room, const LinesAhead& ahead, WideLanes<T>& values) {
   transpose(first, rows.row_stride, rows.classes, room.numbers, tile_rows);
-  observe_targets<J>(room, rows.classes, margin, values);
+  observe_targets<J>(room, rows.classes, margin, ahead, values);
   if constexpr (J == MarginJob::gradient) {
 #pragma omp simd
     for (std::ptrdiff_t i = 0; i < tile_rows * rows.classes; ++i) {
@@ -212,14 +215,12 @@ std::ptrdiff_t fold_across(const LabelledRows<T>& given, T margin, const MarginR
       return tile;
     }
     const T* const first = rows.first + row * rows.row_stride;
-    if (rows.row_stride <= 2 * rows.classes) {  // what lies between rows far apart is not read
-      prefetch_lines(first, tile_rows * rows.row_stride);
-    }
     TargetLanes<power(K), T> lane;
+    const LinesAhead ahead = ask_ahead(rows, first);
     if constexpr (K == MarginKind::several) {
-      fold_tile_of_sets<J>(rows, first, margin, coefficient, room, lane.values);
+      fold_tile_of_sets<J>(rows, first, margin, coefficient, room, ahead, lane.values);
     } else {
-      fold_tile<K, J>(rows, first, label, margin, coefficient, room, lane);
+      fold_tile<K, J>(rows, first, label, margin, coefficient, room, ahead, lane);
     }
     if constexpr (J == MarginJob::gradient) {
       transpose_back(room.output, rows.classes, rows.grad + row * rows.classes, rows.classes);

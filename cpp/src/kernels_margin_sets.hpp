@@ -117,7 +117,8 @@ NDLOSS_INLINE void observe_sets(const T* others, T* output, const EdgeLanes<T>* 
 /// then the next ones, ... No branch asks how many a row has: it would be guessed wrong for most rows. A label that stands
 /// there twice is a target twice.
 template <MarginJob J, class T>
-NDLOSS_INLINE void observe_targets(const MarginRoom<T>& room, std::ptrdiff_t classes, T margin, WideLanes<T>& values) {
+NDLOSS_INLINE void observe_targets(const MarginRoom<T>& room, std::ptrdiff_t classes, T margin, LinesAhead ahead,
+                                   WideLanes<T>& values) {
   T own[short_row][lanes];
   T score[short_row][lanes];
   T going[lanes];
@@ -138,11 +139,14 @@ NDLOSS_INLINE void observe_targets(const MarginRoom<T>& room, std::ptrdiff_t cla
     constexpr std::make_index_sequence<abreast> places{};
     std::ptrdiff_t c = 0;
     for (; c + run <= classes; c += run) {
+      ahead.ask_classes<T>(run);
 #pragma omp simd
       for (int l = 0; l < lanes; ++l) {
         find_targets<run>(room.numbers, others, room.others, c, l, own + most, score + most, places);
       }
     }
+    ahead.ask_classes<T>(classes - c);
+    ahead = {};
     for (; c < classes; ++c) {
 #pragma omp simd
       for (int l = 0; l < lanes; ++l) {

@@ -63,11 +63,6 @@ void tile_across(const SoftmaxTile<T>& given) {
   constexpr Direction across = Direction::across;
   const SoftmaxTile<T> tile = given;
   LinesAhead ahead = given.ahead;
-  const auto ask = [&ahead](std::ptrdiff_t classes) __attribute__((always_inline)) {
-    if (ahead.at != nullptr) {
-      ahead.ask(classes * lanes * static_cast<std::ptrdiff_t>(sizeof(T)) / LinesAhead::line);
-    }
-  };
   ReferenceLanes<T> references;
   RowLanes<T> rows;
 #pragma omp simd
@@ -93,28 +88,28 @@ void tile_across(const SoftmaxTile<T>& given) {
   for (int l = 0; l < lanes; ++l) {
     begin_across<K, J>(tile, references, l, sums);
   }
-  ask(1);
+  ahead.ask_classes<T>(1);
   std::ptrdiff_t c = 1;
   for (; c + run <= tile.classes; c += run) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       observe_across<K, J, run>(tile, references, c, l, sums);
     }
-    ask(run);
+    ahead.ask_classes<T>(run);
   }
   for (; c + 2 <= tile.classes; c += 2) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       observe_across<K, J, 2>(tile, references, c, l, sums);
     }
-    ask(2);
+    ahead.ask_classes<T>(2);
   }
   for (; c < tile.classes; ++c) {
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       observe_across<K, J, 1>(tile, references, c, l, sums);
     }
-    ask(1);
+    ahead.ask_classes<T>(1);
   }
 
   if constexpr (K != Coefficients::none) {

@@ -83,9 +83,7 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
       tile.output = output + row;
     } else {
       const T* const first = rows.first + row * rows.row_stride;
-      if (rows.row_stride <= 2 * rows.classes) {  // what lies between rows far apart is not read
-        prefetch_lines(first, tile_rows * rows.row_stride);
-      }
+      tile.ahead = ask_ahead(rows, first);
       transpose(first, rows.row_stride, rows.classes, numbers, tile_rows);
     }
     tile.folded_tile = static_cast<int>(t % FoldedLosses::tiles);

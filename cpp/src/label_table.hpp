@@ -38,6 +38,7 @@ struct LabelledRows {
   std::ptrdiff_t row_stride = 0;
   std::ptrdiff_t class_stride = 0;
   std::ptrdiff_t classes = 0;
+  bool copied = false;                 // a moment ago: no memory is to be asked for
   std::int64_t* label = nullptr;       // destroyed
   const std::int64_t* sets = nullptr;  // instead, for several targets: contiguous rows of as many labels as classes
   LabelRule rule{};

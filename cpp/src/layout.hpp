@@ -41,10 +41,16 @@ bool reads_in_place(const Strided& array) {
   return array.contiguous && array.dtype == dtype_of<T>();
 }
 
+/// Whether an array holds numbers of the compute type as this machine writes them.
+template <class T>
+bool native(const Strided& array) {
+  return array.dtype == dtype_of<T>() && !array.swapped;
+}
+
 /// Whether `at`, in that array, points to numbers that can be read as T.
 template <class T>
 bool native_at(const Strided& array, const char* at) {
-  return array.dtype == dtype_of<T>() && !array.swapped && reinterpret_cast<std::uintptr_t>(at) % sizeof(T) == 0;
+  return native<T>(array) && reinterpret_cast<std::uintptr_t>(at) % sizeof(T) == 0;
 }
 
 /// How far ahead memory is asked for the rows of columns that are turned one piece after the other, downwards.

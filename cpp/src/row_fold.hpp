@@ -23,9 +23,23 @@ struct RowCopies {
   bool keep[copied_rows];
 };
 
-/// Whether rows have labels, or sets of them that can be read where they stand, and the arrays are of the compute type.
+/// Whether rows are converted before they are folded: their numbers stand side by side, and are not of the compute type.
 template <class T>
-bool foldable(const RowDriver<T>& driver, const Output& value) {
+bool converts(const RowDriver<T>& driver) {
+  const Strided& input = driver.walk.array(input_array);
+  return !native<T>(input) && driver.walk.class_stride(input_array) == item_size(input.dtype);
+}
+
+/// Tiles that are converted at a time: they stay in L1, and are as many as share their logarithms.
+inline std::int64_t converted_tiles(std::int64_t classes) {
+  constexpr std::int64_t numbers = 8192;
+  return std::clamp<std::int64_t>(numbers / (tile_rows * std::max<std::int64_t>(classes, 1)), 1, fold_tiles);
+}
+
+/// Whether rows have labels, or sets of them that can be read where they stand, and the arrays are of the compute type, but for
+/// an input that is converted.
+template <class T>
+bool foldable(const RowDriver<T>& driver, const Output& value, bool converted = false) {
   const RowCall& call = driver.call;
   const RowWalk& walk = driver.walk;
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
@@ -33,8 +47,8 @@ bool foldable(const RowDriver<T>& driver, const Output& value) {
   const bool labelled = call.label_sets != nullptr
                             ? walk.class_stride(target_array) == static_cast<std::int64_t>(sizeof(std::int64_t))
                             : call.labels != nullptr;
-  if (!labelled || walk.classes() == 0 || input.dtype != dtype_of<T>() || input.swapped ||
-      walk.class_stride(input_array) % size != 0 || (value.wanted() && Writer<T>(value, 0).slots() > 0)) {
+  const bool in_place = native<T>(input) && walk.class_stride(input_array) % size == 0;
+  if (!labelled || walk.classes() == 0 || !(in_place || converted) || (value.wanted() && Writer<T>(value, 0).slots() > 0)) {
     return false;
   }
   return driver.wanted == nullptr ||
@@ -73,10 +87,11 @@ void copy_rows(const RowDriver<T>& driver, const RowOffsets& offsets, int count,
   }
 }
 
-/// Where the rows of some whole tiles stand, and copies of what they have beside their classes; whether they stand evenly.
+/// Where the rows of some whole tiles stand, and copies of what they have beside their classes; whether they stand evenly. Rows
+/// go to `converted` where it is not null.
 template <class T>
-bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles, const Output& value, RowCopies& copies,
-               LabelledRows<T>& rows) {
+bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles, const Output& value, T* converted,
+               RowCopies& copies, LabelledRows<T>& rows) {
   const RowWalk& walk = driver.walk;
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
   const auto count = static_cast<int>(tiles * tile_rows);
@@ -84,15 +99,26 @@ bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles,
     return false;
   }
   const RowOffsets offsets = walk.offsets(row, count);
-  const char* first = walk.array(input_array).data + offsets.at(input_array, 0);
+  const Strided& input = walk.array(input_array);
+  const char* first = input.data + offsets.at(input_array, 0);
   std::int64_t stride = 0;
-  if (!native_at<T>(walk.array(input_array), first) || !offsets.even(input_array, count, stride) || stride % size != 0) {
+  if (!offsets.even(input_array, count, stride)) {
     return false;
   }
-  rows.first = reinterpret_cast<const T*>(first);
-  rows.row_stride = stride / size;
-  rows.class_stride = walk.class_stride(input_array) / size;
   rows.classes = walk.classes();
+  if (converted != nullptr) {
+    convert_rows(input, first, stride, count, rows.classes, converted);
+    rows.first = converted;
+    rows.copied = true;
+    rows.row_stride = rows.classes;
+    rows.class_stride = 1;
+  } else if (native_at<T>(input, first) && stride % size == 0) {
+    rows.first = reinterpret_cast<const T*>(first);
+    rows.row_stride = stride / size;
+    rows.class_stride = walk.class_stride(input_array) / size;
+  } else {
+    return false;
+  }
   if (value.wanted()) {
     rows.value = static_cast<T*>(value.data) + (row - driver.call.begin);
   }
@@ -129,17 +155,18 @@ inline void add_fold(const RowSum& total, Part& part) {
 
 /// Runs fold(rows, tiles, total), which returns how many whole tiles it has done, for the rows [begin, end) as long as it can,
 /// and tile(row, count), which returns a bad value, for those between, at most `height` at a time. Both ways add up to the same
-/// bits.
+/// bits. `converted`: null, or room for tiles that are converted.
 template <class T, class Fold, class Tile>
 BadValue fold_rows(const RowDriver<T>& driver, bool folds, std::int64_t begin, std::int64_t end, std::int64_t height,
-                   const Output& value, Part& part, const Fold& fold, const Tile& tile) {
+                   const Output& value, Part& part, const Fold& fold, const Tile& tile, T* converted = nullptr) {
   BadValue bad;
+  const std::int64_t most = converted == nullptr ? fold_tiles : converted_tiles(driver.walk.classes());
   for (std::int64_t row = begin; row < end;) {
-    const std::int64_t tiles = folds ? std::min((end - row) / tile_rows, fold_tiles) : 0;
+    const std::int64_t tiles = folds ? std::min((end - row) / tile_rows, most) : 0;
     RowCopies copies;
     LabelledRows<T> rows;
     std::int64_t done = 0;
-    if (tiles > 0 && find_rows(driver, row, tiles, value, copies, rows)) {
+    if (tiles > 0 && find_rows(driver, row, tiles, value, converted, copies, rows)) {
       RowSum total = begin_fold(part);
       done = fold(rows, tiles, total) * tile_rows;
       add_fold(total, part);

@@ -110,6 +110,17 @@ struct TileNumbers {
   bool direct = false;
 };
 
+/// Whether an output stands where an operand does that is still needed when the output is first written: exponentials go
+/// there before the probabilities are last read, and before the other gradients need the logits.
+inline bool takes_needed_place(const RowWalk& walk) {
+  const bool needs_logits = walk.present(grad_target_array) || walk.present(grad_weight_array);
+  bool taken = needs_logits && walk.array(output_array).data == walk.array(input_array).data;
+  for (int k = output_array; k < class_arrays && walk.present(target_array); ++k) {
+    taken = taken || walk.array(k).data == walk.array(target_array).data;
+  }
+  return taken;
+}
+
 /// Whether the classes of a row, so many bytes apart, are so many streams: each on a page of its own, and, a multiple of a page
 /// apart, in one set of a cache, where they push each other out before they are read again. They are copied once, several
 /// tiles together.
@@ -146,6 +157,31 @@ TileNumbers<T> in_scratch(const RowWalk& walk, T* numbers) {
   return {numbers, walk.across() ? 1 : walk.classes(), walk.across() ? tile_rows : 1, false};
 }
 
+/// Classes of a tile that are turned at a time where they are converted too.
+inline constexpr std::int64_t turned_classes = 64;
+
+/// Converts rows of numbers side by side, `row_stride` bytes apart, to rows without gaps.
+template <class T>
+void convert_rows(const Strided& array, const char* from, std::int64_t row_stride, std::int64_t rows, std::int64_t columns,
+                  T* to) {
+  const auto& kernels = active_pack<T>();
+  const auto copy = kernels.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
+  const std::int64_t size = item_size(array.dtype);
+  if (row_stride == columns * size) {
+    copy(from, size, rows * columns, to, 1);
+  } else if (columns < 8) {
+    for (std::int64_t c = 0; c < columns; ++c) {
+      copy(from + c * size, row_stride, rows, to + c, columns);
+    }
+  } else if (!array.swapped) {
+    kernels.pack_rows[static_cast<int>(array.dtype)](from, row_stride, rows, columns, to);
+  } else {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      copy(from + r * row_stride, size, columns, to + r * columns, 1);
+    }
+  }
+}
+
 /// Packs the rows of an array into a scratch tile. Lanes without a row repeat the first.
 template <class T>
 void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, const TileNumbers<T>& tile) {
@@ -159,8 +195,18 @@ void pack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows, 
       active_pack<T>().transpose(reinterpret_cast<const T*>(base), row_stride / size, walk.classes(), tile.data, tile_rows);
       return;
     }
+    const std::int64_t stride = walk.class_stride(k);
+    if (stride == item_size(array.dtype)) {
+      T converted[tile_rows * turned_classes];
+      for (std::int64_t c = 0; c < walk.classes(); c += turned_classes) {
+        const std::int64_t n = std::min(turned_classes, walk.classes() - c);
+        convert_rows(array, base + c * stride, row_stride, rows, n, converted);
+        active_pack<T>().transpose(converted, n, n, tile.data + c * tile_rows, tile_rows);
+      }
+      return;
+    }
     for (std::int64_t c = 0; c < walk.classes(); ++c) {
-      copy(base + c * walk.class_stride(k), row_stride, rows, tile.data + c * tile.class_stride, 1);
+      copy(base + c * stride, row_stride, rows, tile.data + c * tile.class_stride, 1);
     }
     return;
   }
@@ -205,10 +251,9 @@ void unpack_tile(const RowWalk& walk, int k, const RowOffsets& offsets, int rows
     return;
   }
   if (whole) {
-    constexpr std::int64_t most = 64;
-    T turned[tile_rows * most];
-    for (std::int64_t c = 0; c < classes; c += most) {
-      const std::int64_t n = std::min(most, classes - c);
+    T turned[tile_rows * turned_classes];
+    for (std::int64_t c = 0; c < classes; c += turned_classes) {
+      const std::int64_t n = std::min(turned_classes, classes - c);
       active_pack<T>().transpose_back(tile.data + c * tile_rows, n, turned, n);
       const bool together = row_stride == n * class_stride;
       for (int r = 0; r < (together ? 1 : rows); ++r) {

@@ -33,6 +33,14 @@ struct LinesAhead {
   std::ptrdiff_t each = 0;    // ... and in each piece behind
   std::ptrdiff_t stride = 0;  // bytes from one piece to the next
 
+  /// As many lines as so many classes of a tile take.
+  template <class T>
+  NDLOSS_INLINE void ask_classes(std::ptrdiff_t classes) {
+    if (at != nullptr) {
+      ask(classes * tile_rows * static_cast<std::ptrdiff_t>(sizeof(T)) / line);
+    }
+  }
+
   NDLOSS_INLINE void ask(std::ptrdiff_t lines) {
     while (lines > 0) {
       const std::ptrdiff_t some = lines < left ? lines : left;
