@@ -159,6 +159,7 @@ SPECS = (
     Spec("binary_cross_entropy_with_logits", "binary_cross_entropy_with_logits", (1 << 24,)),
     Spec("multilabel_soft_margin_loss 1Mx16", "multilabel_soft_margin_loss", (1 << 20, 16)),
     Spec("cross_entropy 1Mx10", "cross_entropy", (1 << 20, 10)),
+    Spec("cross_entropy 131072x100", "cross_entropy", (1 << 17, 100)),
     Spec("cross_entropy 16384x1000", "cross_entropy", (16384, 1000)),
     Spec("cross_entropy 256x50257", "cross_entropy", (256, 50257)),
     Spec("cross_entropy 8x21x512x512", "cross_entropy", (8, 21, 512, 512)),

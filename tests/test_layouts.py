@@ -33,7 +33,7 @@ from outcomes import (
     with_upstream,
 )
 from samples import FLOATS, INDEX_DTYPES, REDUCTIONS, Sample, Shape
-from strategies import PROFILE, ROWS_DRAWN, THREADS_DRAWN, LaidOut, laid_out_calls
+from strategies import HAS_ML_DTYPES, PROFILE, ROWS_DRAWN, THREADS_DRAWN, LaidOut, laid_out_calls
 from tolerances import Judge, assert_within
 
 # Losses of an input and a target, and activations. Losses of other operands are laid out in `test_any_array.py`.
@@ -42,6 +42,7 @@ PAIR_LOSSES = tuple(case for case in LOSSES if case in PAIRS)
 MARGINS = ("multi_margin_loss", "multilabel_margin_loss")
 
 ROWS = 67
+EIGHT_BITS = ("float8_e4m3fn",) if HAS_ML_DTYPES else ()
 EMPTY_SHAPES: tuple[Shape, ...] = ((0,), (0, 3), (3, 0), (2, 0, 3), (2, 3, 0), (0, 0))
 EMPTY_ROWS: tuple[Shape, ...] = ((0, 3), (0, 70), (0, 3, 5), (2, 3, 0), (0, 0))
 
@@ -124,25 +125,26 @@ def test_rows_that_are_read_together_have_the_bits_of_a_copy(shape: Shape, dtype
 
 
 @pytest.mark.parametrize("level", nl.available_isas())
-@pytest.mark.parametrize("dtype", ["float16", ">f2", "int8", ">f4", ">f8", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", ">f2", "int8", ">f4", ">f8", "float32", *EIGHT_BITS])
 @pytest.mark.parametrize("classes", [1, 3, 8, 10, 33, 70, 200, 255, 300])
 def test_labelled_rows_have_the_bits_of_a_copy(classes: int, dtype: str, level: str, rng: np.random.Generator) -> None:
     rows = 10 * 32 + 5
-    x = (rng.normal(size=(rows, classes)) * 5).astype(dtype)
+    numbers = pytest.importorskip("ml_dtypes").float8_e4m3fn if dtype in EIGHT_BITS else dtype
+    x = (rng.normal(size=(rows, classes)) * 5).astype(numbers)
     y = rng.integers(0, classes, rows)
     plain = x.astype("float64" if dtype == ">f8" else "float32")
     some = {"mask": rng.random(rows) < 0.8, "sample_weight": rng.random(rows), "weight": rng.random(classes)}
     out = np.zeros_like(plain)
-    numbers = {"dtype": plain.dtype}
+    wide = {"dtype": plain.dtype}
     with isa(level):
         for name in ("cross_entropy", "nll_loss", "multi_margin_loss"):
             loss = getattr(F, name)
             slope = nl.value_and_grad(loss)
             for options in ({}, some, {"reduction": "none"}, {"ignore_index": 0} if name != "multi_margin_loss" else {}):
-                due, other = (bits(loss(array, y, **options, **numbers)) for array in (plain, x))
+                due, other = (bits(loss(array, y, **options, **wide)) for array in (plain, x))
                 assert other == due, (name, options)
             for place, array in places(x).items():
-                assert bits(loss(array, y, **numbers)) == bits(loss(plain, y, **numbers)), (name, place)
+                assert bits(loss(array, y, **wide)) == bits(loss(plain, y, **wide)), (name, place)
                 assert bits(slope(array, y, out=out)[1]) == bits(slope(plain, y)[1]), (name, place)
             wrong = y.copy()
             wrong[77] = classes
