@@ -69,6 +69,10 @@ class RowsCopy {
     }
   }
 
+  RowsCopy(const Strided& array, const Pack& pack, std::int64_t row_stride, std::int64_t stride,
+           std::ptrdiff_t ahead = rows_ahead<T>)
+      : array_(array), pack_(pack), stride_(stride), row_stride_(row_stride), ahead_(ahead) {}
+
   void operator()(const char* at, std::int64_t rows, std::int64_t columns, T* to) const {
     constexpr auto size = static_cast<std::int64_t>(sizeof(T));
     const std::int64_t item = item_size(array_.dtype);

@@ -165,8 +165,7 @@ template <class T>
 void convert_rows(const Strided& array, const char* from, std::int64_t row_stride, std::int64_t rows, std::int64_t columns,
                   T* to) {
   const auto& kernels = active_pack<T>();
-  const auto dtype = static_cast<std::size_t>(array.dtype);
-  const auto copy = kernels.pack[dtype][array.swapped ? 1 : 0];
+  const auto copy = kernels.pack[static_cast<int>(array.dtype)][array.swapped ? 1 : 0];
   const std::int64_t size = item_size(array.dtype);
   if (row_stride == columns * size) {
     copy(from, size, rows * columns, to, 1);
@@ -174,12 +173,8 @@ void convert_rows(const Strided& array, const char* from, std::int64_t row_strid
     for (std::int64_t c = 0; c < columns; ++c) {
       copy(from + c * size, row_stride, rows, to + c, columns);
     }
-  } else if (!array.swapped && kernels.pack_rows[dtype] != nullptr) {
-    kernels.pack_rows[dtype](from, row_stride, rows, columns, to);
   } else {
-    for (std::int64_t r = 0; r < rows; ++r) {
-      copy(from + r * row_stride, size, columns, to + r * columns, 1);
-    }
+    RowsCopy<T, PackTable<T>>(array, kernels, row_stride, size)(from, rows, columns, to);
   }
 }
 
