@@ -131,8 +131,8 @@ def matrix(session: nox.Session) -> None:
 def asan(session: nox.Session) -> None:
     """AddressSanitizer and UndefinedBehaviorSanitizer: ctest, then the core subset of the Python tests."""
     if shutil.which("ccache"):
-        # The kernels are the same in both builds, and take minutes.
-        session.env["CMAKE_CXX_COMPILER_LAUNCHER"] = "ccache"
+        # The kernels are the same in both builds, which are in two folders, and take minutes.
+        session.env.update({"CMAKE_CXX_COMPILER_LAUNCHER": "ccache", "CCACHE_NOHASHDIR": "1", "CCACHE_BASEDIR": os.getcwd()})
     session.run("cmake", "--preset", "asan", external=True)
     session.run("cmake", "--build", "--preset", "asan", "--parallel", external=True)
     session.run("ctest", "--preset", "asan", external=True)

@@ -22,9 +22,13 @@ inline constexpr std::int64_t block_size = elementwise_block;
 inline constexpr std::int64_t piece_size = 1024;
 static_assert(block_size % piece_size == 0 && packed_ahead == 2 * piece_size);
 
-/// Elements of the blocks that a thread takes at a time.
+/// Elements of the blocks that a thread takes at a time where operands are packed for them.
 inline constexpr std::int64_t task_size = task_blocks * block_size;
 static_assert(std::has_single_bit(static_cast<std::uint64_t>(task_blocks)));
+
+/// Blocks that a thread takes at a time where nothing is packed for them: wherever it goes on elsewhere, the processor has to
+/// find the streams of memory anew.
+inline constexpr std::int64_t streamed_blocks = 4 * task_blocks;
 
 /// Nanoseconds of one thread per element, roughly: what the threading threshold is judged by.
 inline constexpr double element_cost = 0.4;
@@ -115,6 +119,9 @@ class Operands {
 
   /// How many elements of a block are worked on at a time.
   [[nodiscard]] std::int64_t piece() const { return slots_ > 0 || repeats_ ? piece_size : block_size; }
+
+  /// How blocks are handed out where rows are not taken in columns.
+  [[nodiscard]] Grid grid() const { return {.task = stages_ > 0 ? task_blocks : streamed_blocks}; }
 
   /// Packs what is better packed for a whole task, elements [begin, end).
   void stage(std::int64_t begin, std::int64_t end, T* numbers) const {
@@ -400,7 +407,7 @@ Accumulator reduce_range(const Accumulator& total, const Operands<T>& operands, 
       operands.stage(order, range.end, group, stripe, scratch.of<T>(thread));
     });
   }
-  return reduce_blocks(total, range.blocks(), threads, interrupt, body, Grid{},
+  return reduce_blocks(total, range.blocks(), threads, interrupt, body, operands.grid(),
                        [&](std::int64_t first, std::int64_t last, int thread) {
                          operands.stage(range.at(first), range.at(last - 1) + range.size_of(last - 1), scratch.of<T>(thread));
                        });

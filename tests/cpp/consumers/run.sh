@@ -35,10 +35,10 @@ pc=$(dirname "$(find "$work/prefix" -name ndloss.pc)")
 PKG_CONFIG_PATH=$pc make -C "$here/pkg_config" OUT="$work/pkg_config"
 LD_LIBRARY_PATH="$(dirname "$pc")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$work/pkg_config/consumer"
 
-# Shared here, because the installed library is static.
+# Shared here, because the installed library is static. Warnings are errors, as in .ci/run's builds, whose kernels ccache has.
 say "add_subdirectory"
 cmake -S "$here/add_subdirectory" -B "$work/add_subdirectory" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
-  -DNDLOSS_SOURCE_DIR="$source"
+  -DNDLOSS_SOURCE_DIR="$source" -DNDLOSS_WERROR=ON
 cmake --build "$work/add_subdirectory"
 "$work/add_subdirectory/consumer"
 
