@@ -26,8 +26,8 @@ static_assert(block_size % piece_size == 0 && packed_ahead == 2 * piece_size);
 inline constexpr std::int64_t task_size = task_blocks * block_size;
 static_assert(std::has_single_bit(static_cast<std::uint64_t>(task_blocks)));
 
-/// Blocks that a thread takes at a time where nothing is packed for a whole task: wherever it goes on elsewhere, the processor has to
-/// find the streams of memory anew.
+/// Blocks that a thread takes at a time where nothing is packed for a whole task: wherever it goes on elsewhere, the processor
+/// has to find the streams of memory anew.
 inline constexpr std::int64_t streamed_blocks = 4 * task_blocks;
 
 /// Nanoseconds of one thread per element, roughly: what the threading threshold is judged by.
