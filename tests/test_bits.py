@@ -170,6 +170,19 @@ def test_any_number_of_threads_gives_the_same_bits_for_rows_of_any_length(
         assert threads_started(call) == THREADS[-1] - 1
 
 
+@pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "hinge_embedding_loss"])
+def test_sums_of_many_blocks_at_a_time_have_the_bits_of_one_at_a_time(name: str, rng: np.random.Generator) -> None:
+    """Weights keep blocks apart, ones change no term. More elements than are joined at a time, the last block not whole."""
+    x = rng.standard_normal((1 << 24) + 4096 + 77, dtype=np.float32)
+    y = np.copysign(np.float32(1), x[::-1])
+    loss = functools.partial(getattr(F, name), x, y, reduction="sum", dtype=np.float64)
+    apart = bits(loss(sample_weight=np.ones(1, np.float32)))
+    for level in FMA_ISAS:
+        with isa(level):
+            for threads in (1, *THREADS):
+                assert bits(loss(num_threads=threads)) == apart, f"{level}, {threads} threads"
+
+
 @pytest.mark.parametrize("case", OWN_BITS, ids=str)
 def test_every_run_gives_the_same_bits(case: LossCase) -> None:
     for sample in batches(case, "float32", many_rows(case)):

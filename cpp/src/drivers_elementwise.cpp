@@ -80,24 +80,45 @@ Accumulator accumulate_as(const ElementwiseCall& call) {
   const Scratch scratch = scratch_for<T>(threads, operands.scratch());
   Accumulator initial = call.initial;
   initial.bad = {};  // that was for the caller to take or leave
-  return in_rows(reduce_range(initial, operands, range, threads, call.interrupt, scratch,
-                              [&](std::int64_t index, int thread, Part& part) {
-                                ElementwiseBlock<T> block{};
-                                CarriedLanes lanes;
-                                BadValue bad;
-                                T* numbers = scratch.of<T>(thread);
-                                in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
-                                  const std::int64_t begin = range.at(index) + piece.first;
-                                  operands.point(block, begin, piece.count, numbers);
-                                  carry(block, lanes, piece);
-                                  const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
-                                  block.weight = factors.loss;
-                                  const BlockResult result = kernels.sum(call.loss.loss, block);
-                                  put(part, result, operands, factors, piece.count, numbers);
-                                  bad.merge(placed(result.bad, begin));
-                                });
-                                return bad;
-                              }),
+  const auto sum_block = [&](std::int64_t index, int thread, Part& part) {
+    ElementwiseBlock<T> block{};
+    CarriedLanes lanes;
+    BadValue bad;
+    T* numbers = scratch.of<T>(thread);
+    in_pieces(range.size_of(index), operands.piece(), [&](const Piece& piece) {
+      const std::int64_t begin = range.at(index) + piece.first;
+      operands.point(block, begin, piece.count, numbers);
+      carry(block, lanes, piece);
+      const BlockFactors<T> factors = operands.factors(begin, piece.count, numbers);
+      block.weight = factors.loss;
+      const BlockResult result = kernels.sum(call.loss.loss, block);
+      put(part, result, operands, factors, piece.count, numbers);
+      bad.merge(placed(result.bad, begin));
+    });
+    return bad;
+  };
+  const std::int64_t whole = range.count() / block_size;
+  if (kernels.sums == nullptr || whole < 2 || !operands.in_place()) {
+    return in_rows(reduce_range(initial, operands, range, threads, call.interrupt, scratch, sum_block), call);
+  }
+  const Scratch sums(threads, streamed_blocks * sizeof(double));
+  const auto sums_from = [&](std::int64_t index, int thread) { return sums.of<double>(thread) + index % streamed_blocks; };
+  return in_rows(reduce_blocks(
+                     initial, range.blocks(), threads, call.interrupt,
+                     [&](std::int64_t index, int thread, Part& part) {
+                       if (index == whole || !std::isfinite(*sums_from(index, thread))) {
+                         return sum_block(index, thread, part);
+                       }
+                       part.add(*sums_from(index, thread), static_cast<double>(block_size));
+                       part.count += block_size;
+                       return BadValue{};
+                     },
+                     operands.grid(),
+                     [&](std::int64_t first, std::int64_t last, int thread) {
+                       ElementwiseBlock<T> blocks{};
+                       operands.point(blocks, range.at(first), (std::min(last, whole) - first) * block_size, nullptr);
+                       kernels.sums(call.loss.loss, blocks, sums_from(first, thread));
+                     }),
                  call);
 }
 

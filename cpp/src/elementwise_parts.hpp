@@ -120,6 +120,9 @@ class Operands {
   /// How many elements of a block are worked on at a time.
   [[nodiscard]] std::int64_t piece() const { return slots_ > 0 || repeats_ ? piece_size : block_size; }
 
+  /// Whether every operand is read where it stands and there is nothing else to read.
+  [[nodiscard]] bool in_place() const { return slots_ == 0 && stages_ == 0 && !repeats_; }
+
   /// How blocks are handed out where rows are not taken in columns.
   [[nodiscard]] Grid grid() const { return {.task = stages_ > 0 ? task_blocks : streamed_blocks}; }
 

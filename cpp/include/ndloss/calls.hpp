@@ -106,9 +106,6 @@ void per_row(Accumulator& total, std::int64_t classes, std::int64_t divisor);
 [[nodiscard]] BadValue weight_gradient(const ElementwiseCall& call, const ArrayView* upstream, double scale, double offset,
                                        const Output& out);
 
-/// Elements of a block of an elementwise pass: a stream that is fed whole blocks has the bits of the whole.
-inline constexpr std::int64_t elementwise_block = 4096;
-
 /// Rows of a block of a row pass.
 [[nodiscard]] std::int64_t row_block(RowKind kind, std::int64_t classes);
 

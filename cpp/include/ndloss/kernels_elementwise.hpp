@@ -17,6 +17,9 @@ namespace ndloss {
 
 inline constexpr int max_operands = 4;
 
+/// Elements of a block of an elementwise pass: a stream that is fed whole blocks has the bits of the whole.
+inline constexpr std::int64_t elementwise_block = 4096;
+
 /// What the lanes of a block's sum hold between two pieces of it.
 struct CarriedLanes {
   double head[32];
@@ -50,7 +53,9 @@ struct BlockResult {
 template <class T>
 struct ElementwiseKernels {
   using Kernel = BlockResult (*)(const void* loss, const ElementwiseBlock<T>& block);
+  using Sums = void (*)(const void* loss, const ElementwiseBlock<T>& blocks, double* sums);
   Kernel sum;         // Σ weight value
+  Sums sums;          // the same of whole blocks that stand in a row, unweighted; null: no faster than one at a time
   Kernel map;         // value
   Kernel gradient;    // the same; d value / d operand 0, times scale
   Kernel gradients;   // the same for every differentiable operand
@@ -63,7 +68,7 @@ namespace {
 /// What a pass stores of every element, as flags. A loss that folds has no value while it is summed, but its two parts.
 enum Stores : unsigned { whole_value = 1, folded_value = 2, first_gradient = 4, all_gradients = 8, all_curvatures = 16 };
 
-static_assert(lanes == sizeof(CarriedLanes::head) / sizeof(double));
+static_assert(lanes == sizeof(CarriedLanes::head) / sizeof(double) && elementwise_block % step == 0);
 
 /// The terms of one step, on their way into the lanes: values, or with `argument` the two parts of folded ones.
 template <class L, unsigned S, class T>
@@ -320,44 +325,59 @@ NDLOSS_INLINE void add_rows(const L& loss, const ElementwiseBlock<T>& block, std
   }
 }
 
-/// Adds the whole steps of a block without taking their values through memory. False, and nothing is added, where a sum is not
-/// finite: eight terms together may have been beyond a float.
+/// Adds the whole steps of a block to `all` without taking their values through memory. False, and nothing is added, where a
+/// sum is not finite: eight terms together may have been beyond a float. With `each`, the sum of every block is put there
+/// instead.
 ///
 /// Memory is loaded in its own order: gcc would load where a sum is added, and then the processor foresees no stream and a sum
-/// takes up to twice as long.
+/// takes up to twice as long. Between two blocks is next to nothing to do: it would stand before the loads of the next one.
 template <bool weighed, class L, class T>
 #if defined(__GNUC__) && !defined(__clang__)
 [[gnu::optimize("no-tree-ter", "no-schedule-insns2")]]
 #endif
-[[gnu::noinline]] bool add_in_registers(WideLanes<T>& all, const L& given_loss, const ElementwiseBlock<T>& given) {
+[[gnu::noinline]] bool add_in_registers(WideLanes<T>& all, const L& given_loss, const ElementwiseBlock<T>& given,
+                                        double* each = nullptr) {
   const L loss = given_loss;
   const ElementwiseBlock<T> block = given;
-  WideLanes<T> sums = all;
-  for (std::ptrdiff_t i = 0; i + step <= block.size; i += step) {
-    T runs[lanes];
-    add_rows<weighed, run, 0>(loss, block, i, runs);
+  for (std::ptrdiff_t i = 0;;) {
+    const std::ptrdiff_t end = each == nullptr ? block.size : i + elementwise_block;
+    WideLanes<T> sums = all;
+    for (; i + step <= end; i += step) {
+      T runs[lanes];
+      add_rows<weighed, run, 0>(loss, block, i, runs);
 #pragma omp simd
-    for (int l = 0; l < lanes; ++l) {
-      sums.add(l, widen(Tally<T>{runs[l], T(0)}));
+      for (int l = 0; l < lanes; ++l) {
+        sums.add(l, widen(Tally<T>{runs[l], T(0)}));
+      }
+    }
+    if (each == nullptr) {
+      double nothing = 0;  // NaN with a sum that is not finite
+#pragma omp simd reduction(+ : nothing)
+      for (int l = 0; l < lanes; ++l) {
+        nothing += sums.head[l] - sums.head[l];
+      }
+      if (nothing != 0) {
+        return false;
+      }
+      all = sums;
+      return true;
+    }
+    *each++ = sums.join().head;
+    if (i >= block.size) {
+      return true;
     }
   }
-  double nothing = 0;  // NaN with a sum that is not finite
-#pragma omp simd reduction(+ : nothing)
-  for (int l = 0; l < lanes; ++l) {
-    nothing += sums.head[l] - sums.head[l];
-  }
-  if (nothing != 0) {
-    return false;
-  }
-  all = sums;
-  return true;
 }
 
-/// How many elements of a block are added by `add_in_registers`: of formulas of a few instructions, where nothing is stored. In
-/// double each sum is two numbers, and there are not enough registers.
+/// Formulas of a few instructions, where nothing is stored. In double each sum is two numbers, and there are not enough
+/// registers.
+template <class L, class T>
+inline constexpr bool added_in_registers = brief<L> && sizeof(T) == 4;
+
+/// How many elements of a block are added by `add_in_registers`.
 template <class L, unsigned S, class T>
 NDLOSS_INLINE std::ptrdiff_t add_brief(WideLanes<T>& all, const L& loss, const ElementwiseBlock<T>& block) {
-  if constexpr (brief<L> && S == whole_value && sizeof(T) == 4) {
+  if constexpr (added_in_registers<L, T> && S == whole_value) {
     static_assert(!checked<L>);
     const bool added =
         block.weight == nullptr ? add_in_registers<false>(all, loss, block) : add_in_registers<true>(all, loss, block);
@@ -389,10 +409,31 @@ template <class L, class T>
   });
 }
 
-/// Not inlined: every pass shares it.
+/// The lanes that a piece of a block begins with. Not inlined, as the next two: every pass shares them.
+template <class T>
+[[gnu::noinline]] void open(WideLanes<T>& all, const CarriedLanes* carried) {
+  if (carried == nullptr || carried->opens) {
+    all.clear();
+  } else {
+    all.take(carried->head, carried->tail);
+  }
+}
+
 template <class T>
 [[gnu::noinline]] math::Pair<double> join(WideLanes<T>& all) {
   return all.join();
+}
+
+/// Joins the lanes after the last piece of a block, and keeps them after every other.
+template <class T>
+[[gnu::noinline]] void close(WideLanes<T>& all, CarriedLanes* carried, BlockResult& result) {
+  if (carried != nullptr && !carried->closes) {
+    all.give(carried->head, carried->tail);
+  } else {
+    const math::Pair<double> sum = join(all);
+    result.sum = sum.head;
+    result.carry = sum.tail;
+  }
 }
 
 /// Sums the loss, and stores the gradients that S names.
@@ -401,12 +442,7 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
   const L& loss = *static_cast<const L*>(loss_pointer);
   Terms<L, S, T> terms;
   WideLanes<T> all;
-  CarriedLanes* const carried = block.carried;
-  if (carried == nullptr || carried->opens) {
-    all.clear();
-  } else {
-    all.take(carried->head, carried->tail);
-  }
+  open(all, block.carried);
   BlockResult result;
   for (std::ptrdiff_t i = add_brief<L, S>(all, loss, block); i < block.size; i += step) {
     const std::ptrdiff_t count = block.size - i < step ? block.size - i : step;
@@ -437,13 +473,7 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
     }
     note<L>(result.bad, seen, block, i, i + count);
   }
-  if (carried != nullptr && !carried->closes) {
-    all.give(carried->head, carried->tail);
-    return result;
-  }
-  const math::Pair<double> sum = join(all);
-  result.sum = sum.head;
-  result.carry = sum.tail;
+  close(all, block.carried, result);
   return result;
 }
 
@@ -451,10 +481,30 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
 template <class L>
 inline constexpr unsigned summed = folds<L> ? folded_value : whole_value;
 
+/// The sum of each whole block of many. One that is not finite may have had eight terms that together were beyond a float.
+template <class L, class T>
+void sums_pass(const void* loss_pointer, const ElementwiseBlock<T>& blocks, double* sums) {
+  if (blocks.size > 0) {
+    WideLanes<T> none;
+    none.clear();
+    add_in_registers<false>(none, *static_cast<const L*>(loss_pointer), blocks, sums);
+  }
+}
+
+template <class L, class T>
+constexpr typename ElementwiseKernels<T>::Sums sums_kernel() {
+  if constexpr (added_in_registers<L, T>) {
+    return sums_pass<L, T>;
+  } else {
+    return nullptr;
+  }
+}
+
 /// The kernels of loss L in compute type T, for the table of this ISA or for a program's own loss.
 template <class L, class T>
 inline constexpr ElementwiseKernels<T> elementwise_kernels = {
     .sum = sum_pass<L, summed<L>, T>,
+    .sums = sums_kernel<L, T>(),
     .map = map_pass<L, T>,
     .gradient = sum_pass<L, summed<L> | first_gradient, T>,
     .gradients = sum_pass<L, summed<L> | (L::inputs > 1 ? all_gradients : first_gradient), T>,
