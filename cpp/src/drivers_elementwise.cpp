@@ -441,27 +441,37 @@ double gradient_scale(const ElementwiseCall& call, Reduction reduction) {
   return reciprocal(classes == 0 ? 0.0 : elements / static_cast<double>(classes)) / within_row;
 }
 
-ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<ArrayView> operands, const ArrayView* weight,
-                             int threads, const Interrupt& interrupt) {
+ElementwiseCallStorage::ElementwiseCallStorage(const ErasedLoss& loss, std::initializer_list<ArrayView> operands,
+                                               const Options& options) {
   require(operands.size() == static_cast<std::size_t>(loss.operands), loss.name,
           "expected " + std::to_string(loss.operands) + " operands, got " + std::to_string(operands.size()));
-  require(threads >= 0, loss.name, "threads must be at least 0, got " + std::to_string(threads));
-  ElementwiseCall call{};
+  require(options.threads >= 0, loss.name, "threads must be at least 0, got " + std::to_string(options.threads));
   call.loss = loss;
-  call.weight = weight;
-  call.threads = threads;
-  call.interrupt = interrupt;
+  call.weight = options.weight;
+  call.threads = options.threads;
+  call.interrupt = options.interrupt;
+  const ArrayView& first = *operands.begin();
   int k = 0;
   for (const ArrayView& operand : operands) {
-    require(same_shape(operand, *operands.begin()), loss.name,
-            "operands must have one shape; operand " + std::to_string(k) + " differs");
+    require(same_shape(operand, first), loss.name, "operands must have one shape; operand " + std::to_string(k) + " differs");
     if (operand.dtype == DType::float64) {
       call.compute = DType::float64;
     }
     call.operands[k++] = &operand;
   }
-  require(weight == nullptr || same_shape(*weight, *operands.begin()), loss.name, "weight must have the shape of the operands");
-  return call;
+  require(call.weight == nullptr || same_shape(*call.weight, first), loss.name, "weight must have the shape of the operands");
+  if (options.sample_weight != nullptr) {
+    sample_weight_ = *options.sample_weight;
+    if (loss.row_mean && first.ndim > 0 && sample_weight_.ndim == first.ndim - 1) {
+      const auto last = static_cast<std::size_t>(sample_weight_.ndim++);
+      sample_weight_.shape[last] = first.shape[last];
+      sample_weight_.strides[last] = 0;
+    } else {
+      require(!loss.row_mean, loss.name, "sample_weight must have one number for each row");
+    }
+    require(same_shape(sample_weight_, first), loss.name, "sample_weight must have one number for each unreduced loss");
+    call.sample_weight = &sample_weight_;
+  }
 }
 
 ElementwiseGradients checked_gradients(const ElementwiseCall& call, std::initializer_list<Output> grads, Reduction reduction) {

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -248,10 +249,11 @@ Accumulator run_as(const SequenceCall& call, const Output& value, const Sequence
           sample.log_probs = reinterpret_cast<const char*>(copied);
           sample.frame_stride = classes * static_cast<std::int64_t>(sizeof(T));
         }
+        const double weight = call.sample_weight.empty() ? 1.0 : call.sample_weight[at];
         const double divisor = call.by_length ? static_cast<double>(std::max<std::int64_t>(sample.labels, 1)) : 1.0;
         double loss = 0;
         if (wanted != nullptr) {
-          const double upstream = wanted->upstream.empty() ? 1.0 : wanted->upstream[at];
+          const double upstream = weight * (wanted->upstream.empty() ? 1.0 : wanted->upstream[at]);
           // A row of the gradient may take the place of its frame, which is not read again.
           char* place = static_cast<char*>(const_cast<void*>(grad_places.data)) + n * grad_places.strides[1];
           T* grad = writes ? reinterpret_cast<T*>(place) : copied;
@@ -261,11 +263,11 @@ Accumulator run_as(const SequenceCall& call, const Output& value, const Sequence
         } else {
           loss = kernels.ctc_value(sample);
         }
-        loss = call.loss.kept(loss);
+        loss = weight * call.loss.kept(loss);
         if (value.wanted()) {
           static_cast<T*>(value.data)[n] = static_cast<T>(loss);
         }
-        part.add(loss / divisor, 1.0);
+        part.add(loss / divisor, weight);
         part.count += 1;
         return BadValue{};
       },
@@ -284,6 +286,8 @@ Accumulator run(const SequenceCall& call, const Output& value, const SequenceGra
   require(call.compute == DType::float32 || call.compute == DType::float64, "log_probs must be float32 or float64");
   require(!value.wanted() || (value.size == x.shape[1] && value.dtype == call.compute),
           "out must have one number of log_probs' type for each of " + text(x.shape[1]) + " samples");
+  require(call.sample_weight.empty() || static_cast<std::int64_t>(call.sample_weight.size()) == x.shape[1],
+          "sample_weight must have one number for each of " + text(x.shape[1]) + " samples");
   if (wanted != nullptr) {
     require(wanted->log_probs.size == x.size(), "grad must have the " + text(x.size()) + " elements of log_probs");
     const ArrayView* const layout = wanted->log_probs.layout;
@@ -293,6 +297,33 @@ Accumulator run(const SequenceCall& call, const Output& value, const SequenceGra
             "upstream must have one number for each of " + text(x.shape[1]) + " samples");
   }
   return call.compute == DType::float64 ? run_as<double>(call, value, wanted) : run_as<float>(call, value, wanted);
+}
+
+double gradient_scale(const SequenceCall& call, Reduction reduction) {
+  double divisor = static_cast<double>(call.log_probs->shape[1]);
+  if (!call.sample_weight.empty()) {
+    divisor = std::accumulate(call.sample_weight.begin(), call.sample_weight.end(), 0.0);
+  }
+  return reduction != Reduction::mean ? 1.0 : divisor != 0 ? 1.0 / divisor : math::nan<double>;
+}
+
+void SequenceCallStorage::complete(const Options& options) {
+  call.threads = options.threads;
+  call.interrupt = options.interrupt;
+  require(options.weight == nullptr, "takes no weight per element; sample_weight has one number for each sample");
+  if (options.sample_weight != nullptr) {
+    const std::int64_t batch = log_probs_view.shape[1];
+    require(options.sample_weight->ndim == 1 && options.sample_weight->shape[0] == batch,
+            "sample_weight must have one number for each of " + text(batch) + " samples");
+    sample_weights.resize(static_cast<std::size_t>(batch));
+    const Identity itself;
+    ElementwiseCall copy{};
+    copy.loss = erase(itself);
+    copy.operands[0] = options.sample_weight;
+    copy.compute = DType::float64;
+    static_cast<void>(map(copy, Output(sample_weights)));
+    call.sample_weight = sample_weights;
+  }
 }
 
 void throw_if_bad_label(const Accumulator& total, const SequenceCall& call) {

@@ -84,8 +84,11 @@ const VectorKernels<T>& kernels_of(const VectorCall& call) {
   return table_of<T>().kernels[static_cast<int>(job_of(call))][static_cast<int>(distance_of(call))];
 }
 
-/// What the rows of a block come to.
-void add_losses(Part& part, const double* losses, std::int64_t count) {
+/// One number for each row of a block, and for each row that a kernel's last tile lacks.
+using RowNumbers = double[most_block_rows + vector_tile_rows];
+
+/// What the rows of a block come to; they count once each where no weights are given.
+void add_losses(Part& part, const double* losses, const double* weights, std::int64_t count) {
   const LossSums sums = active_kernels().vectors->sum(losses, count);
   for (std::int64_t k = 0; k < loss_lanes; ++k) {
     part.add(sums.heads[k], 0.0);
@@ -93,10 +96,15 @@ void add_losses(Part& part, const double* losses, std::int64_t count) {
   }
   part.weight = static_cast<double>(count);
   part.count = count;
+  if (weights != nullptr) {
+    const LossSums divisors = active_kernels().vectors->sum(weights, count);
+    part.weight = 0;
+    for (std::int64_t k = 0; k < loss_lanes; ++k) {
+      part.add(0.0, divisors.heads[k]);
+      part.weight_carry += divisors.tails[k];
+    }
+  }
 }
-
-/// One number for each row of a block, and for each row that a kernel's last tile lacks.
-using RowNumbers = double[most_block_rows + vector_tile_rows];
 
 template <class T>
 class VectorDriver {
@@ -121,6 +129,9 @@ class VectorDriver {
     }
     if (call_.label != nullptr) {
       add(label_index, *call_.label, false);
+    }
+    if (call_.sample_weight != nullptr) {
+      add(weight_index, *call_.sample_weight, false);
     }
     if (wanted_ != nullptr && wanted_->upstream != nullptr) {
       add(upstream_index, *wanted_->upstream, false);
@@ -161,13 +172,15 @@ class VectorDriver {
                            const std::int64_t begin = call_.begin + block * each;
                            const std::int64_t end = std::min(begin + each, end_);
                            RowNumbers losses;
+                           RowNumbers weights;
                            const bool whole = in_place_throughout(begin, end - begin);
                            for (std::int64_t row = begin; row < end;) {
                              const std::int64_t count = whole ? end - row : std::min(tile_rows_, end - row);
-                             tile(row, static_cast<int>(count), losses + (row - begin), scratch.of<T>(thread));
+                             const std::int64_t at = row - begin;
+                             tile(row, static_cast<int>(count), losses + at, weights + at, scratch.of<T>(thread));
                              row += count;
                            }
-                           add_losses(part, losses, end - begin);
+                           add_losses(part, losses, present_[weight_index] ? weights : nullptr, end - begin);
                            return BadValue{};
                          });
   }
@@ -177,7 +190,8 @@ class VectorDriver {
   static constexpr int label_index = 6;
   static constexpr int upstream_index = 7;
   static constexpr int mask_index = 8;
-  static constexpr int arrays = 9;
+  static constexpr int weight_index = 9;
+  static constexpr int arrays = 10;
 
   void add(int k, const ArrayView& view, bool has_features) {
     present_[k] = true;
@@ -235,6 +249,12 @@ class VectorDriver {
     std::fill_n(to + count, vector_tile_rows, 0.0);
   }
 
+  void weigh(double* numbers, const double* weights, int count) const {
+    for (int r = 0; present_[weight_index] && r < count; ++r) {
+      numbers[r] *= weights[r];
+    }
+  }
+
   /// Clears the gradients of masked rows: 0 times what they hold may be NaN.
   void clear_masked(std::int64_t row, const VectorTile<T>& tile) const {
     RowNumbers mask;
@@ -248,8 +268,8 @@ class VectorDriver {
     }
   }
 
-  /// A tile of rows, or any number that a kernel can take in place.
-  void tile(std::int64_t row, int count, double* losses, T* numbers) const {
+  /// A tile of rows, or any number that a kernel can take in place; `weights` is written where rows have any.
+  void tile(std::int64_t row, int count, double* losses, double* weights, T* numbers) const {
     VectorTile<T> tile;
     tile.rows = count;
     tile.features = features_;
@@ -274,6 +294,9 @@ class VectorDriver {
       read_rows(label_index, row, count, labels, 1.0);
       tile.label = labels;
     }
+    if (present_[weight_index]) {
+      read_rows(weight_index, row, count, weights, 1.0);
+    }
     RowNumbers scales;
     RowPlaces grad_places[max_vectors];
     bool direct[max_vectors] = {};
@@ -283,6 +306,7 @@ class VectorDriver {
       } else {
         std::fill_n(scales, count + vector_tile_rows, wanted_->scale);
       }
+      weigh(scales, weights, count);
       tile.scale = scales;
       for (int k = 0; k < vectors_; ++k) {
         if (!present_[grad_index + k]) {
@@ -300,6 +324,7 @@ class VectorDriver {
       }
     }
     kernel_(tile, with_);
+    weigh(losses, weights, count);
     if (present_[mask_index]) {
       clear_masked(row, tile);
     }
@@ -359,6 +384,22 @@ void require(bool condition, const char* name, const std::string& what) {
   }
 }
 
+/// Σ of an array's numbers.
+double sum_of(const ArrayView& numbers) {
+  const Identity itself;
+  ElementwiseCall call{};
+  call.loss = erase(itself);
+  call.operands[0] = &numbers;
+  call.compute = DType::float64;
+  return accumulate(call).total();
+}
+
+/// Whether there is one number for each row of vectors.
+bool shape_of_rows(const ArrayView& numbers, const ArrayView& vectors) {
+  return numbers.ndim == vectors.ndim - 1 &&
+         std::equal(numbers.shape.begin(), numbers.shape.begin() + numbers.ndim, vectors.shape.begin());
+}
+
 bool same_shape(const ArrayView& a, const ArrayView& b) {
   return a.ndim == b.ndim && std::equal(a.shape.begin(), a.shape.begin() + a.ndim, b.shape.begin());
 }
@@ -376,8 +417,8 @@ void map(const VectorCall& call, const Output& value) {
 Accumulator gradients(const VectorCall& call, const VectorGradients& wanted) { return run(call, &wanted, wanted.value); }
 
 double gradient_scale(const VectorCall& call, Reduction reduction) {
-  const std::int64_t rows = rows_of(call);
-  return reduction != Reduction::mean ? 1.0 : rows != 0 ? 1.0 / static_cast<double>(rows) : math::nan<double>;
+  const double divisor = call.sample_weight != nullptr ? sum_of(*call.sample_weight) : static_cast<double>(rows_of(call));
+  return reduction != Reduction::mean ? 1.0 : divisor != 0 ? 1.0 / divisor : math::nan<double>;
 }
 
 std::int64_t vector_block(std::int64_t features) { return block_rows(features); }
@@ -429,6 +470,12 @@ void VectorCallStorage::complete(const char* name, std::initializer_list<ArrayVi
   }
   call.threads = options.threads;
   call.interrupt = options.interrupt;
+  require(options.weight == nullptr, name, "takes no weight per element; sample_weight has one number for each row");
+  if (options.sample_weight != nullptr) {
+    sample_weight_ = *options.sample_weight;
+    require(shape_of_rows(sample_weight_, views_[0]), name, "sample_weight must have one number for each row");
+    call.sample_weight = &sample_weight_;
+  }
 }
 
 VectorCallStorage::VectorCallStorage(const CosineEmbeddingLoss& loss, std::initializer_list<ArrayView> vectors,
@@ -438,9 +485,7 @@ VectorCallStorage::VectorCallStorage(const CosineEmbeddingLoss& loss, std::initi
   call.family = DistanceFamily::cosine;
   call.margin = loss.margin;
   complete(CosineEmbeddingLoss::name, vectors, 2, options);
-  require(label_.ndim == views_[0].ndim - 1 &&
-              std::equal(label_.shape.begin(), label_.shape.begin() + label_.ndim, views_[0].shape.begin()),
-          name_, "target must have one element for each row");
+  require(shape_of_rows(label_, views_[0]), name_, "target must have one element for each row");
   call.label = &label_;
 }
 

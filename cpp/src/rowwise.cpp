@@ -156,12 +156,13 @@ void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classe
   }
 }
 
-void RowCallStorage::complete(const char* name, int threads, const Interrupt& interrupt, const ArrayView* sample_weight) {
+void RowCallStorage::complete(const char* name, const Options& options) {
   call.input = &input_view;
   call.axis = 1;
-  call.threads = threads;
-  call.interrupt = interrupt;
-  require(threads >= 0, name, "threads must be at least 0, got " + std::to_string(threads));
+  call.threads = options.threads;
+  call.interrupt = options.interrupt;
+  require(options.threads >= 0, name, "threads must be at least 0, got " + std::to_string(options.threads));
+  require(options.weight == nullptr, name, "takes no weight per element; class weights are a field of the loss");
   const std::int64_t classes = input_view.shape[1];
   require(call.weight.empty() || static_cast<std::int64_t>(call.weight.size()) == classes, name,
           "weight has " + std::to_string(call.weight.size()) + " elements, expected one for each of " +
@@ -174,8 +175,8 @@ void RowCallStorage::complete(const char* name, int threads, const Interrupt& in
   }
   require(call.p == 1 || call.p == 2, name, "p must be 1 or 2, got " + std::to_string(call.p));
   require(is_likelihood(call.kind) || input_view.shape[2] == 1, name, "inner must be 1");
-  if (sample_weight != nullptr) {
-    weight_view = *sample_weight;
+  if (options.sample_weight != nullptr) {
+    weight_view = *options.sample_weight;
     require(shape_as_rows(weight_view), name, "sample_weight must have one number for each row");
     call.sample_weight = &weight_view;
   }

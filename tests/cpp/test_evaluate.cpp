@@ -250,6 +250,60 @@ TEST_CASE("nothing has a mean of NaN and a sum of 0") {
   CHECK(ndloss::evaluate(MSELoss{}, {none, none}, {.reduction = Reduction::sum}) == 0);
 }
 
+TEST_CASE("elements count as often as their sample weights say") {
+  const std::vector<float> x = {0.5F, -1.0F, 2.0F, 0.25F};
+  const std::vector<float> y = {1.0F, 0.0F, 1.0F, 0.0F};
+  const std::vector<std::int32_t> weights = {2, 0, 1, 1};
+  const std::vector<float> x_copies = {0.5F, 0.5F, 2.0F, 0.25F};
+  const std::vector<float> y_copies = {1.0F, 1.0F, 1.0F, 0.0F};
+  const ArrayView weight(weights);
+  for (const Reduction reduction : {Reduction::mean, Reduction::sum}) {
+    const ndloss::Options options{.reduction = reduction, .sample_weight = &weight};
+    const ndloss::Options plain{.reduction = reduction};
+    const double expected = ndloss::evaluate(MSELoss{}, {x_copies, y_copies}, plain);
+    CHECK(ndloss::evaluate(MSELoss{}, {x, y}, options) == doctest::Approx(expected).epsilon(1e-7));
+    std::vector<float> gradient(4);
+    std::vector<float> of_copies(4);
+    CHECK(ndloss::value_and_gradient(MSELoss{}, {x, y}, std::span{gradient}, options) ==
+          doctest::Approx(expected).epsilon(1e-7));
+    static_cast<void>(ndloss::value_and_gradient(MSELoss{}, {x_copies, y_copies}, std::span{of_copies}, plain));
+    CHECK(gradient[0] == doctest::Approx(2 * of_copies[0]).epsilon(1e-6));
+    CHECK(gradient[1] == 0.0F);
+    CHECK(gradient[2] == doctest::Approx(of_copies[2]).epsilon(1e-6));
+  }
+  std::vector<float> losses(4);
+  ndloss::evaluate(MSELoss{}, {x, y}, std::span{losses}, {.sample_weight = &weight});
+  CHECK(losses == std::vector<float>{0.5F, 0.0F, 1.0F, 0.0625F});
+  const ArrayView wrong(std::span<const std::int32_t>(weights).first(3));
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(MSELoss{}, {x, y}, {.sample_weight = &wrong})), std::invalid_argument);
+}
+
+TEST_CASE("a loss that averages over its last axis has a sample weight for each row") {
+  const std::vector<double> x = {0.5, -1.0, 2.0, 0.25};
+  const std::vector<double> y = {1.0, 0.0, 1.0, 0.0};
+  const ArrayView input(x.data(), {2, 2});
+  const ArrayView target(y.data(), {2, 2});
+  const std::vector<double> weights = {3.0, 1.0};
+  const ArrayView weight(weights);
+  const ndloss::MultiLabelSoftMarginLoss loss;
+  std::vector<double> each(2);
+  ndloss::evaluate(loss, {input, target}, std::span{each});
+  std::vector<double> weighed(2);
+  ndloss::evaluate(loss, {input, target}, std::span{weighed}, {.sample_weight = &weight});
+  CHECK(weighed[0] == doctest::Approx(3 * each[0]).epsilon(1e-14));
+  CHECK(weighed[1] == each[1]);
+  std::vector<double> gradient(4);
+  std::vector<double> plain(4);
+  const double mean = ndloss::value_and_gradient(loss, {input, target}, std::span{gradient}, {.sample_weight = &weight});
+  CHECK(mean == doctest::Approx((3 * each[0] + each[1]) / 4).epsilon(1e-14));
+  static_cast<void>(ndloss::value_and_gradient(loss, {input, target}, std::span{plain}, {.reduction = Reduction::sum}));
+  CHECK(gradient[1] == doctest::Approx(plain[1] * 3 / 4).epsilon(1e-14));
+  CHECK(gradient[2] == doctest::Approx(plain[2] / 4).epsilon(1e-14));
+  const ArrayView per_element(x.data(), {2, 2});
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(loss, {input, target}, {.sample_weight = &per_element})),
+                  std::invalid_argument);
+}
+
 TEST_CASE("rows count as often as their sample weights say") {
   const std::vector<float> logits = {0.5F, -1.0F, 2.0F, 0.0F, 1.5F, -0.5F, -2.0F, 0.25F, 1.0F};
   const std::vector<std::int64_t> labels = {2, 0, 1};
@@ -288,4 +342,5 @@ TEST_CASE("rows count as often as their sample weights say") {
   CHECK(losses[1] == 0.0F);
   const ArrayView wrong(std::span<const float>(weights).first(2));
   CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(loss, rows, labels, {.sample_weight = &wrong})), std::invalid_argument);
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(loss, rows, labels, {.weight = &weight})), std::invalid_argument);
 }

@@ -86,6 +86,40 @@ TEST_CASE("reductions, layouts and parts agree") {
   }
 }
 
+TEST_CASE("samples count as their sample weights say") {
+  const Speech<double> s(12, 4);
+  const std::vector<float> weights = {3.0F, 0.0F, 1.0F, 0.5F};
+  const ndloss::ArrayView weight(weights);
+  std::vector<double> each(4);
+  ndloss::evaluate(CTCLoss{}, s.view(), s.padded(), std::span<double>(each));
+  std::vector<double> weighed(4);
+  ndloss::evaluate(CTCLoss{}, s.view(), s.padded(), std::span<double>(weighed), {.sample_weight = &weight});
+  std::vector<double> plain(s.log_probs.size());
+  static_cast<void>(
+      ndloss::value_and_gradient(CTCLoss{}, s.view(), s.padded(), std::span<double>(plain), {.reduction = Reduction::sum}));
+  double sum = 0;
+  for (std::size_t n = 0; n < 4; ++n) {
+    CHECK(weighed[n] == doctest::Approx(weights[n] * each[n]).epsilon(1e-14));
+    sum += weights[n] * each[n];
+  }
+  std::vector<double> gradient(s.log_probs.size());
+  const double mean =
+      ndloss::value_and_gradient(CTCLoss{}, s.view(), s.padded(), std::span<double>(gradient), {.sample_weight = &weight});
+  CHECK(mean == doctest::Approx(sum / 3 / 4.5).epsilon(1e-12));  // of three labels each
+  CHECK(ndloss::evaluate(CTCLoss{}, s.view(), s.padded(), {.sample_weight = &weight}) == doctest::Approx(mean).epsilon(1e-14));
+  for (std::size_t i = 0; i < gradient.size(); ++i) {
+    const double w = weights[i / 5 % 4];
+    CHECK(gradient[i] == doctest::Approx(w * plain[i] / 3 / 4.5).epsilon(1e-12));
+  }
+  CHECK(ndloss::evaluate(CTCLoss{}, s.view(), s.padded(), {.reduction = Reduction::sum, .sample_weight = &weight}) ==
+        doctest::Approx(sum).epsilon(1e-12));
+  const ndloss::ArrayView wrong(std::span<const float>(weights).first(3));
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(CTCLoss{}, s.view(), s.padded(), {.sample_weight = &wrong})),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(static_cast<void>(ndloss::evaluate(CTCLoss{}, s.view(), s.padded(), {.weight = &weight})),
+                  std::invalid_argument);
+}
+
 TEST_CASE("the gradient of normalized log-probabilities sums to 0 in every frame") {
   Speech<double> s(16, 3);
   for (std::size_t row = 0; row < s.log_probs.size(); row += 5) {

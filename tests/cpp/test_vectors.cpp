@@ -111,6 +111,67 @@ TEST_CASE_TEMPLATE("any number of threads and every level with FMA give the same
   ndloss::set_isa(before);
 }
 
+TEST_CASE_TEMPLATE("rows of vectors count as often as their sample weights say", T, float, double) {
+  constexpr std::int64_t features = 5;
+  constexpr std::size_t count = 700;  // some tiles
+  const auto a = numbers<T>(count * features, 1);
+  const auto b = numbers<T>(count * features, 2);
+  const auto c = numbers<T>(count * features, 3);
+  std::vector<std::int64_t> weights(count);
+  for (std::size_t r = 0; r < count; ++r) {
+    weights[r] = static_cast<std::int64_t>(r % 4);
+  }
+  const auto copies = [&](const std::vector<T>& vectors) {
+    std::vector<T> result;
+    for (std::size_t r = 0; r < count; ++r) {
+      for (std::int64_t k = 0; k < weights[r]; ++k) {
+        const auto at = vectors.begin() + static_cast<std::ptrdiff_t>(r) * features;
+        result.insert(result.end(), at, at + features);
+      }
+    }
+    return result;
+  };
+  const ArrayView weight(weights);
+  const auto a_copies = copies(a);
+  const auto b_copies = copies(b);
+  const auto c_copies = copies(c);
+  const TripletMarginLoss loss{.swap = true};
+  std::vector<T> plain(a.size());
+  static_cast<void>(ndloss::value_and_gradient(loss, {rows(a, features), rows(b, features), rows(c, features)}, {Output(plain)},
+                                               {.reduction = Reduction::sum}));
+  for (const Reduction reduction : {Reduction::mean, Reduction::sum}) {
+    const ndloss::Options options{.reduction = reduction, .threads = 3, .sample_weight = &weight};
+    const double expected = ndloss::evaluate(
+        loss, {rows(a_copies, features), rows(b_copies, features), rows(c_copies, features)}, {.reduction = reduction});
+    CHECK(ndloss::evaluate(loss, {rows(a, features), rows(b, features), rows(c, features)}, options) ==
+          doctest::Approx(expected).epsilon(1e-12));
+    std::vector<T> gradient(a.size());
+    CHECK(ndloss::value_and_gradient(loss, {rows(a, features), rows(b, features), rows(c, features)}, {Output(gradient)},
+                                     options) == doctest::Approx(expected).epsilon(1e-12));
+    const double divisor = reduction == Reduction::mean ? static_cast<double>(a_copies.size() / features) : 1.0;
+    for (const std::size_t r : {0U, 1U, 2U, 3U, 699U}) {
+      CHECK(
+          static_cast<double>(gradient[r * features]) ==
+          doctest::Approx(static_cast<double>(plain[r * features]) * static_cast<double>(weights[r]) / divisor).epsilon(1e-6));
+    }
+  }
+  std::vector<T> each(count);
+  std::vector<T> weighed(count);
+  const CosineEmbeddingLoss embedding{.margin = 0.1};
+  const std::vector<std::int8_t> labels(count, 1);
+  ndloss::evaluate(embedding, {rows(a, features), rows(b, features)}, labels, std::span{each});
+  ndloss::evaluate(embedding, {rows(a, features), rows(b, features)}, labels, std::span{weighed}, {.sample_weight = &weight});
+  CHECK(weighed[4] == T(0));
+  CHECK(static_cast<double>(weighed[7]) == doctest::Approx(3 * static_cast<double>(each[7])).epsilon(1e-6));
+  const ArrayView wrong(std::span<const std::int64_t>(weights).first(3));
+  CHECK_THROWS_AS(static_cast<void>(
+                      ndloss::evaluate(PairwiseDistance{}, {rows(a, features), rows(b, features)}, {.sample_weight = &wrong})),
+                  std::invalid_argument);
+  CHECK_THROWS_AS(
+      static_cast<void>(ndloss::evaluate(PairwiseDistance{}, {rows(a, features), rows(b, features)}, {.weight = &weight})),
+      std::invalid_argument);
+}
+
 TEST_CASE("shapes that do not fit are refused") {
   const std::vector<float> six(6);
   const std::vector<float> four(4);

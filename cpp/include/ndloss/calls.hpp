@@ -26,6 +26,15 @@ struct Interrupt {
   void check() const;
 };
 
+/// How a call is carried out.
+struct Options {
+  Reduction reduction = Reduction::mean;
+  const ArrayView* weight = nullptr;  // one per element, multiplies the loss of an elementwise loss; of no other loss
+  int threads = 0;                    // 0: get_num_threads()
+  Interrupt interrupt = {};
+  const ArrayView* sample_weight = nullptr;  // one per unreduced loss: multiplies it and its part of a mean's divisor
+};
+
 enum class RowKind : std::uint8_t { cross_entropy, nll, multi_margin, multilabel_margin };
 
 /// Whether a label may say that its row is left out, and the mean divides by the class weights of the others.
@@ -112,9 +121,19 @@ void per_row(Accumulator& total, std::int64_t classes, std::int64_t divisor);
 /// What the reduction multiplies every element's gradient by; NaN for a mean whose divisor is 0.
 [[nodiscard]] double gradient_scale(const ElementwiseCall& call, Reduction reduction);
 
-/// Checks shapes; computes in double if any operand is double.
-[[nodiscard]] ElementwiseCall checked_call(const ErasedLoss& loss, std::initializer_list<ArrayView> operands,
-                                           const ArrayView* weight, int threads, const Interrupt& interrupt);
+/// An elementwise call from arrays of one shape, with the view it needs. Throws std::invalid_argument for shapes that do not
+/// fit; computes in double if any operand is double. The operands must outlive it.
+class ElementwiseCallStorage {
+ public:
+  ElementwiseCallStorage(const ErasedLoss& loss, std::initializer_list<ArrayView> operands, const Options& options);
+  ElementwiseCallStorage(const ElementwiseCallStorage&) = delete;
+  ElementwiseCallStorage& operator=(const ElementwiseCallStorage&) = delete;
+
+  ElementwiseCall call;
+
+ private:
+  ArrayView sample_weight_;  // of the operands' shape
+};
 
 [[nodiscard]] ElementwiseGradients checked_gradients(const ElementwiseCall& call, std::initializer_list<Output> grads,
                                                      Reduction reduction);
@@ -174,7 +193,7 @@ struct RowGradients {
 
 void throw_if_bad_row(const BadValue& bad, const char* name, std::int64_t classes, int lowest_label = 0);
 
-/// A row call from contiguous arrays, with the views it needs. `sample_weight`, of one number per row, may be null.
+/// A row call from contiguous arrays, with the views it needs.
 struct RowCallStorage {
   RowCall call;
   ArrayView input_view;
@@ -182,51 +201,48 @@ struct RowCallStorage {
   ArrayView weight_view;
 
   template <class T>
-  RowCallStorage(const CrossEntropyLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
-                 const Interrupt& interrupt, const ArrayView* sample_weight = nullptr)
+  RowCallStorage(const CrossEntropyLoss& loss, const RowsView<T>& input, const ArrayView& target, const Options& options)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::cross_entropy;
     call.weight = loss.weight;
     call.ignore_index = loss.ignore_index;
     call.label_smoothing = loss.label_smoothing;
-    complete(CrossEntropyLoss::name, threads, interrupt, sample_weight);
+    complete(CrossEntropyLoss::name, options);
   }
 
   template <class T>
-  RowCallStorage(const NLLLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
-                 const Interrupt& interrupt, const ArrayView* sample_weight = nullptr)
+  RowCallStorage(const NLLLoss& loss, const RowsView<T>& input, const ArrayView& target, const Options& options)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::nll;
     call.weight = loss.weight;
     call.ignore_index = loss.ignore_index;
-    complete(NLLLoss::name, threads, interrupt, sample_weight);
+    complete(NLLLoss::name, options);
   }
 
   template <class T>
-  RowCallStorage(const MultiMarginLoss& loss, const RowsView<T>& input, const ArrayView& target, int threads,
-                 const Interrupt& interrupt, const ArrayView* sample_weight = nullptr)
+  RowCallStorage(const MultiMarginLoss& loss, const RowsView<T>& input, const ArrayView& target, const Options& options)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::multi_margin;
     call.weight = loss.weight;
     call.p = loss.p;
     call.margin = loss.margin;
-    complete(MultiMarginLoss::name, threads, interrupt, sample_weight);
+    complete(MultiMarginLoss::name, options);
   }
 
   template <class T>
-  RowCallStorage(const MultiLabelMarginLoss& /*loss*/, const RowsView<T>& input, const ArrayView& target, int threads,
-                 const Interrupt& interrupt, const ArrayView* sample_weight = nullptr)
+  RowCallStorage(const MultiLabelMarginLoss& /*loss*/, const RowsView<T>& input, const ArrayView& target,
+                 const Options& options)
       : input_view(input.data, {input.rows, input.classes, input.inner}), target_view(target) {
     call.kind = RowKind::multilabel_margin;
     call.margin = MultiLabelMarginLoss::margin;
-    complete(MultiLabelMarginLoss::name, threads, interrupt, sample_weight);
+    complete(MultiLabelMarginLoss::name, options);
   }
 
   RowCallStorage(const RowCallStorage&) = delete;
   RowCallStorage& operator=(const RowCallStorage&) = delete;
 
  private:
-  void complete(const char* name, int threads, const Interrupt& interrupt, const ArrayView* sample_weight);
+  void complete(const char* name, const Options& options);
 
   /// Gives numbers of the rows, flat or in their shape, the order of the rows: (rows, inner). False if they have another shape.
   [[nodiscard]] bool shape_as_rows(ArrayView& view) const;

@@ -100,7 +100,7 @@ template <class T, FillsLogits<T> Fill>
 [[nodiscard]] Accumulator accumulate(const CrossEntropyLoss& loss, const ChunkedLogits<T>& logits, const ArrayView& target,
                                      Fill&& fill, const Options& options = {}) {
   const RowsView<const T> view{logits.memory.data(), logits.rows, logits.classes, 1};
-  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt, options.sample_weight);
+  const RowCallStorage whole(loss, view, target, options);
   return detail::for_chunks(whole, logits, fill,
                             [](const RowCall& call, const LogitsChunk<T>& /*chunk*/) { return accumulate(call); });
 }
@@ -116,7 +116,7 @@ template <class T, FillsLogits<T> Fill, class U, std::size_t N>
 void evaluate(const CrossEntropyLoss& loss, const ChunkedLogits<T>& logits, const ArrayView& target, Fill&& fill,
               std::span<U, N> out, const Options& options = {}) {
   const RowsView<const T> view{logits.memory.data(), logits.rows, logits.classes, 1};
-  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt, options.sample_weight);
+  const RowCallStorage whole(loss, view, target, options);
   if (static_cast<std::int64_t>(out.size()) != logits.rows) {
     throw std::invalid_argument(std::string(CrossEntropyLoss::name) + ": out has " + std::to_string(out.size()) +
                                 " elements, expected " + std::to_string(logits.rows));
@@ -132,7 +132,7 @@ template <class T, FillsLogits<T> Fill, TakesSlopes<T> Take>
 double value_and_gradient(const CrossEntropyLoss& loss, const ChunkedLogits<T>& logits, const ArrayView& target, Fill&& fill,
                           Take&& take, const Options& options = {}) {
   const RowsView<const T> view{logits.memory.data(), logits.rows, logits.classes, 1};
-  const RowCallStorage whole(loss, view, target, options.threads, options.interrupt, options.sample_weight);
+  const RowCallStorage whole(loss, view, target, options);
   RowGradients wanted;
   wanted.scale = gradient_scale(whole.call, options.reduction);
   const Accumulator total = detail::for_chunks(whole, logits, fill, [&](const RowCall& call, const LogitsChunk<T>& chunk) {

@@ -15,21 +15,13 @@
 
 namespace ndloss {
 
-/// How a call is carried out.
-struct Options {
-  Reduction reduction = Reduction::mean;
-  const ArrayView* weight = nullptr;  // one per element, multiplies the loss of an elementwise loss
-  int threads = 0;                    // 0: get_num_threads()
-  Interrupt interrupt = {};
-  const ArrayView* sample_weight = nullptr;  // one per row of classes, multiplies its loss and its part of a mean's divisor
-};
-
 // ---- elementwise losses, shipped or a program's own ----
 
 /// The loss's mergeable partial result: `+=` joins those of chunks, threads or workers.
 template <ElementwiseLoss L>
 [[nodiscard]] Accumulator accumulate(const L& loss, std::initializer_list<ArrayView> operands, const Options& options = {}) {
-  const Accumulator total = accumulate(checked_call(erase(loss), operands, options.weight, options.threads, options.interrupt));
+  const ElementwiseCallStorage storage(erase(loss), operands, options);
+  const Accumulator total = accumulate(storage.call);
   throw_if_bad(total.bad, L::name);
   return total;
 }
@@ -43,16 +35,16 @@ template <ElementwiseLoss L>
 /// The unreduced loss: one number per element, or per row of the last axis for a loss that averages over it.
 template <ElementwiseLoss L, class T, std::size_t N>
 void evaluate(const L& loss, std::initializer_list<ArrayView> operands, std::span<T, N> out, const Options& options = {}) {
-  const ElementwiseCall call = checked_call(erase(loss), operands, options.weight, options.threads, options.interrupt);
-  throw_if_bad(map(call, Output(out)), L::name);
+  const ElementwiseCallStorage storage(erase(loss), operands, options);
+  throw_if_bad(map(storage.call, Output(out)), L::name);
 }
 
 /// The reduced loss; the gradients for its operands, in order, go to `grads`. An empty Output skips one.
 template <ElementwiseLoss L>
 double value_and_gradient(const L& loss, std::initializer_list<ArrayView> operands, std::initializer_list<Output> grads,
                           const Options& options = {}) {
-  const ElementwiseCall call = checked_call(erase(loss), operands, options.weight, options.threads, options.interrupt);
-  const Accumulator total = gradients(call, checked_gradients(call, grads, options.reduction));
+  const ElementwiseCallStorage storage(erase(loss), operands, options);
+  const Accumulator total = gradients(storage.call, checked_gradients(storage.call, grads, options.reduction));
   throw_if_bad(total.bad, L::name);
   return total.compute(options.reduction);
 }
@@ -84,7 +76,7 @@ inline constexpr int lowest_label = [] {
 template <RowLoss L, class T>
 [[nodiscard]] Accumulator accumulate(const L& loss, const RowsView<T>& input, const ArrayView& target,
                                      const Options& options = {}) {
-  const RowCallStorage call(loss, input, target, options.threads, options.interrupt, options.sample_weight);
+  const RowCallStorage call(loss, input, target, options);
   const Accumulator total = accumulate(call.call);
   throw_if_bad_row(total.bad, L::name, input.classes, lowest_label<L>);
   return total;
@@ -99,7 +91,7 @@ template <RowLoss L, class T>
 template <RowLoss L, class T, class U, std::size_t N>
 void evaluate(const L& loss, const RowsView<T>& input, const ArrayView& target, std::span<U, N> out,
               const Options& options = {}) {
-  const RowCallStorage call(loss, input, target, options.threads, options.interrupt, options.sample_weight);
+  const RowCallStorage call(loss, input, target, options);
   throw_if_bad_row(map(call.call, Output(out)).bad, L::name, input.classes, lowest_label<L>);
 }
 
@@ -107,7 +99,7 @@ void evaluate(const L& loss, const RowsView<T>& input, const ArrayView& target, 
 template <RowLoss L, class T, class U, std::size_t N>
 double value_and_gradient(const L& loss, const RowsView<T>& input, const ArrayView& target, std::span<U, N> grad,
                           const Options& options = {}) {
-  const RowCallStorage call(loss, input, target, options.threads, options.interrupt, options.sample_weight);
+  const RowCallStorage call(loss, input, target, options);
   const Accumulator total = gradients(call.call, checked_gradients(call.call, Output(grad), options.reduction));
   throw_if_bad_row(total.bad, L::name, input.classes, lowest_label<L>);
   return total.compute(options.reduction);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "ndloss/calls.hpp"
 #include "ndloss/evaluate.hpp"
@@ -31,14 +32,15 @@ struct SequenceCall {
   CTCLoss loss;
   const ArrayView* log_probs = nullptr;  // (frames, batch, classes), of any numbers and strides
   Transcripts target;
-  DType compute = DType::float32;  // float32 or float64: the type of unreduced losses
-  bool by_length = false;          // every loss is divided by its number of labels, or 1: what the mean is a mean of
-  Accumulator initial;             // what the samples are added to, one by one
+  DType compute = DType::float32;         // float32 or float64: the type of unreduced losses
+  bool by_length = false;                 // every loss is divided by its number of labels, or 1: what the mean is a mean of
+  std::span<const double> sample_weight;  // one for each sample, or none: multiplies its loss and its part of the divisor
+  Accumulator initial;                    // what the samples are added to, one by one
   int threads = 0;
   Interrupt interrupt;
 };
 
-/// Where gradients go: a sample's is multiplied by upstream and scale, and divided as its loss is.
+/// Where gradients go: a sample's is multiplied by weight, upstream and scale, and divided as its loss is.
 struct SequenceGradients {
   double scale = 1;
   std::span<const double> upstream;  // one for each sample, or none
@@ -53,10 +55,14 @@ struct SequenceGradients {
 /// Throws std::out_of_range for a label that is none.
 void throw_if_bad_label(const Accumulator& total, const SequenceCall& call);
 
-/// A sequence call from contiguous arrays, with the views it needs.
+/// What the reduction multiplies every gradient by; NaN for a mean whose divisor is 0.
+[[nodiscard]] double gradient_scale(const SequenceCall& call, Reduction reduction);
+
+/// A sequence call from contiguous arrays, with the views it needs. Throws std::invalid_argument.
 struct SequenceCallStorage {
   SequenceCall call;
   ArrayView log_probs_view;
+  std::vector<double> sample_weights;
 
   template <class T>
   SequenceCallStorage(const CTCLoss& loss, const SequencesView<T>& log_probs, const Transcripts& target, const Options& options)
@@ -66,11 +72,13 @@ struct SequenceCallStorage {
     call.compute = dtype_of<T>();
     call.target = target;
     call.by_length = options.reduction == Reduction::mean;
-    call.threads = options.threads;
-    call.interrupt = options.interrupt;
+    complete(options);
   }
   SequenceCallStorage(const SequenceCallStorage&) = delete;
   SequenceCallStorage& operator=(const SequenceCallStorage&) = delete;
+
+ private:
+  void complete(const Options& options);
 };
 
 /// The loss's mergeable partial result, for the reduction that the options name: a mean is one of losses per label.
@@ -105,7 +113,7 @@ double value_and_gradient(const CTCLoss& loss, const SequencesView<T>& log_probs
                           std::span<U, N> grad, const Options& options = {}) {
   const SequenceCallStorage storage(loss, log_probs, target, options);
   SequenceGradients wanted;
-  wanted.scale = options.reduction == Reduction::mean ? 1.0 / static_cast<double>(log_probs.batch) : 1.0;
+  wanted.scale = gradient_scale(storage.call, options.reduction);
   wanted.log_probs = Output(grad);
   const Accumulator total = run(storage.call, Output(), &wanted);
   throw_if_bad_label(total, storage.call);

@@ -28,9 +28,10 @@ struct VectorCall {
   double p = 2;
   double eps = 1e-6;
   bool swap = false;
-  const ArrayView* operands[3] = {};  // two, three for a triplet; one shape, the features last
-  const ArrayView* label = nullptr;   // shape of the rows; cosine embedding only
-  DType compute = DType::float32;     // float32 or float64
+  const ArrayView* operands[3] = {};         // two, three for a triplet; one shape, the features last
+  const ArrayView* label = nullptr;          // shape of the rows; cosine embedding only
+  const ArrayView* sample_weight = nullptr;  // shape of the rows: multiplies a row's loss and its part of the divisor
+  DType compute = DType::float32;            // float32 or float64
   std::int64_t begin = 0;
   std::int64_t end = -1;
   Accumulator initial;  // what the blocks are added to, one by one
@@ -47,7 +48,7 @@ struct WritableView {
   [[nodiscard]] bool wanted() const { return data != nullptr; }
 };
 
-/// Gradients have the operands' shape. A row's is its derivative times upstream and scale.
+/// Gradients have the operands' shape. A row's is its derivative times weight, upstream and scale.
 struct VectorGradients {
   double scale = 1;
   const ArrayView* upstream = nullptr;  // shape of the rows
@@ -109,6 +110,7 @@ class VectorCallStorage {
   const char* name_ = nullptr;
   ArrayView views_[3];
   ArrayView label_;
+  ArrayView sample_weight_;
 };
 
 /// Losses whose arguments are vectors alone.
