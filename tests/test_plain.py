@@ -6,6 +6,7 @@ import functools
 import inspect
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,60 @@ def test_results_go_to_out(case: LossCase, reduction: str) -> None:
                 assert bits(beside) == bits(wanted)
 
 
+def outs_for(found: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """What can be given as `out` for an array or a tuple of results, and the arrays in it in order, None among them."""
+    if isinstance(found, tuple):
+        for dtype in (np.float32, np.float64):
+            arrays: list[Any] = [np.empty(one.shape, dtype) for one in flattened(found)]
+            yield nested(found, arrays), arrays
+        some = [np.empty(one.shape, one.dtype) if k % 2 == 0 else None for k, one in enumerate(flattened(found))]
+        yield nested(found, some), some
+    else:
+        out = np.empty(found.shape, found.dtype)
+        yield out, [out]
+
+
+def flattened(found: Any) -> list[Any]:
+    return [one for part in found for one in flattened(part)] if isinstance(found, tuple) else [found]
+
+
+def nested(shape: Any, arrays: list[Any]) -> Any:
+    """The arrays in the tuples of `shape`."""
+    rest = iter(arrays)
+
+    def like(one: Any) -> Any:
+        return tuple(map(like, one)) if isinstance(one, tuple) else next(rest)
+
+    return like(shape)
+
+
+@pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
+def test_derivatives_go_to_pairs_and_tuples_of_outs(case: LossCase, reduction: str, compared: Counter[str]) -> None:
+    sample, _ = batch(case.name, "float32", reduction, 9)
+    loss = getattr(F, case.name)
+    for argnums in (0, (0,), tuple(range(len(case.operands))), (1, 0)):
+        for make, place in ((nl.value_and_grad, 1), (nl.grad_hess, slice(None))):
+            call = functools.partial(make(loss, argnums), *sample.args, **sample.kwargs)
+            try:
+                with quiet():
+                    wanted = call(**CHECKED)[place]
+            except (TypeError, ValueError):
+                continue  # no such derivative
+            for out, arrays in outs_for(wanted):
+                with quiet():
+                    found = flattened(call(out=out)[place])
+                for one, due, given in zip(found, flattened(wanted), arrays, strict=True):
+                    assert given is None or one is given
+                    assert bits(one.astype(due.dtype)) == bits(due)
+                    compared["derivatives in outs"] += 1
+                if all(array is not None for array in arrays):
+                    # No array is to stand where another one does.
+                    for k in range(len(arrays)):
+                        clash = [arrays[0] if i == k else array for i, array in enumerate(arrays)]
+                        given = nested(wanted, clash)
+                        assert outcome(functools.partial(call, out=given)) == outcome(functools.partial(call, out=given, **CHECKED))
+
+
 @pytest.mark.parametrize(("case", "reduction"), EVERY_REDUCTION, ids=str)
 def test_weights_and_upstream_gradients_go_with_out(case: LossCase, reduction: str) -> None:
     """Where they stand apart from it, and where they do not."""
@@ -155,6 +210,8 @@ def test_usual_calls_are_plain(case: LossCase, reduction: str, monkeypatch: pyte
         assert bits(function(*sample.args)) == bits(value)
         assert bits(function(*sample.args, num_threads=1)) == bits(value)
         assert bits(both(*sample.args, out=np.empty_like(grad))[1]) == bits(grad)
+        several = nl.value_and_grad(getattr(F, case.name), (0,))
+        assert bits(several(*sample.args, reduction=reduction, out=(np.empty_like(grad),))[1][0]) == bits(grad)
         assert bits(function(*sample.args, empty="zero")) == bits(value)
         if case.name != "ctc_loss":
             assert bits(function(*sample.args, dtype=np.dtype("f4").newbyteorder("="))) == bits(value)

@@ -47,7 +47,7 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
   if (reduction == Reduction::none) {
     Result losses;
     if (operands.output_ndim == 0 || options.return_divisor ||
-        !losses.make(options.out, operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays) ||
+        !losses.make(options.outs[0], operands.dtype, operands.output_ndim, operands.output_shape, operands.arrays) ||
         !run_plain([&] { return mapped(call, losses.output()); }, operands.size)) {
       return decline();
     }
@@ -59,7 +59,7 @@ PyObject* plain_value(Call& call, const PlainOperands& operands, Reduction reduc
     total.share_divisor(options.shared);
     return !total.bad.found();
   };
-  if (options.out != nullptr || !run_plain(body, operands.size) || options.is_refused(total, reduction)) {
+  if (options.outs[0] != nullptr || !run_plain(body, operands.size) || options.is_refused(total, reduction)) {
     return decline();
   }
   if (!operands.warned()) {
@@ -88,8 +88,7 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
       return decline();
     }
   }
-  if (operands.ndim == 0 || options.return_divisor || (unreduced && (operands.output_ndim == 0 || options.grad_output)) ||
-      (options.out != nullptr && (hessian || options.several))) {
+  if (operands.ndim == 0 || options.return_divisor || (unreduced && (operands.output_ndim == 0 || options.grad_output))) {
     return decline();
   }
   for (int k = 0; k < options.count; ++k) {
@@ -98,8 +97,9 @@ PyObject* plain_derivatives(Call& call, const PlainOperands& operands, Reduction
       return decline();
     }
     const DType dtype = operands.gradient(argument);
-    if (!grads[k].make(options.out, dtype, operands.ndim, operands.shape, operands.arrays) ||
-        (hessian && !curvatures[k].make(nullptr, dtype, operands.ndim, operands.shape, operands.arrays)) ||
+    if (!grads[k].make(options.outs[k], dtype, operands.ndim, operands.shape, operands.arrays) ||
+        (hessian &&
+         !curvatures[k].make(options.outs[max_operands + k], dtype, operands.ndim, operands.shape, operands.arrays)) ||
         !set_derivatives(wanted, argument, grads[k], curvatures[k].output())) {
       return decline();
     }

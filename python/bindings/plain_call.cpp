@@ -79,8 +79,9 @@ bool read_grad_output(const py::object& object, PlainOptions& options) {
   return plain_ndarray(object.ptr(), options.upstream);
 }
 
-/// A request to join a stream, or for derivatives by arguments that are named by their numbers.
-bool read_request(PyObject* request, PlainOptions& options) {
+/// A request to join a stream, or for derivatives by arguments that are named by their numbers. `out` is where it has the pair
+/// that is given for gradients and second derivatives.
+bool read_request(PyObject* request, PlainOptions& options, py::object& out) {
   PyObject* const type = reinterpret_cast<PyObject*>(Py_TYPE(request));
   if (type == feed_type) {
     return read_feed(request, options.feed);
@@ -92,7 +93,8 @@ bool read_request(PyObject* request, PlainOptions& options) {
     }
   } else if (type == grad_hess_type) {
     options.derivatives = Derivatives::both;
-    if (const py::object out = attribute(request, "out"); !out || !out.is_none()) {
+    out = attribute(request, "out");
+    if (!out) {
       return false;
     }
   } else {
@@ -100,6 +102,55 @@ bool read_request(PyObject* request, PlainOptions& options) {
   }
   const py::object argnums = attribute(request, "argnums");
   return argnums && add_arguments(argnums.ptr(), options);
+}
+
+/// Deals out what is given for the derivatives of one order: None, an array, or a tuple of them. False declines.
+bool deal(PyObject* given, const PlainOptions& options, PyObject** outs) {
+  if (given == Py_None) {
+    return true;
+  }
+  if (!options.several) {
+    outs[0] = given;
+    return true;
+  }
+  if (!PyTuple_CheckExact(given) || PyTuple_GET_SIZE(given) != options.count) {
+    return false;
+  }
+  for (Py_ssize_t k = 0; k < options.count; ++k) {
+    PyObject* const one = PyTuple_GET_ITEM(given, k);
+    outs[k] = one == Py_None ? nullptr : one;
+  }
+  return true;
+}
+
+/// The same for all orders.
+bool deal_out(PyObject* given, PyObject* pair, PlainOptions& options) {
+  switch (options.derivatives) {
+    case Derivatives::none:
+      options.outs[0] = given == Py_None ? nullptr : given;
+      return true;
+    case Derivatives::gradient:
+      return deal(given, options, options.outs);
+    default:
+      if (given != Py_None || (pair != Py_None && (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2))) {
+        return false;
+      }
+      return pair == Py_None || (deal(PyTuple_GET_ITEM(pair, 0), options, options.outs) &&
+                                 deal(PyTuple_GET_ITEM(pair, 1), options, options.outs + max_operands));
+  }
+}
+
+/// Whether no two of the outs may meet.
+bool outs_stand_apart(const PlainOptions& options) {
+  for (PyObject* const* one = std::begin(options.outs); one != std::end(options.outs); ++one) {
+    PlainArray array;
+    if (*one != nullptr && (!plain_ndarray(*one, array) || !std::all_of(one + 1, std::end(options.outs), [&](PyObject* other) {
+          return stands_apart(other, array);
+        }))) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -159,6 +210,8 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
   if (!PyDict_CheckExact(dictionary)) {
     return false;
   }
+  PyObject* out = Py_None;
+  py::object pair = py::none();
   Py_ssize_t place = 0;
   PyObject* key = nullptr;
   PyObject* value = nullptr;
@@ -172,7 +225,7 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
     const std::string_view name(letters, static_cast<std::size_t>(length));
     bool known = false;
     if (name == "_request") {
-      known = read_request(value, options);
+      known = read_request(value, options, pair);
     } else if (name == "broadcast") {
       options.spreads = value == Py_True;
       known = PyBool_Check(value);
@@ -188,7 +241,7 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
     } else if (name == "num_threads") {
       known = value == Py_None || read_int(value, 1, 4096, options.threads);
     } else if (name == "out") {
-      options.out = value == Py_None ? nullptr : value;
+      out = value;
       known = true;
     } else if (name == "return_divisor") {
       options.return_divisor = value == Py_True;
@@ -200,8 +253,12 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
       return false;
     }
   }
-  return stands_apart(options.out, options.sample_weight) && stands_apart(options.out, options.mask) &&
-         stands_apart(options.out, options.upstream);
+  return deal_out(out, pair.ptr(), options) && outs_stand_apart(options) && options.outs_apart_from(options.sample_weight) &&
+         options.outs_apart_from(options.mask) && options.outs_apart_from(options.upstream);
+}
+
+bool PlainOptions::outs_apart_from(const PlainArray& array) const {
+  return std::all_of(std::begin(outs), std::end(outs), [&](PyObject* out) { return stands_apart(out, array); });
 }
 
 bool PlainOperands::warned() const {

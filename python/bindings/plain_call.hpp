@@ -49,13 +49,16 @@ struct PlainOptions {
   bool return_divisor = false;
   bool nan_of_nothing = true;  // else a mean of nothing is for the checks
   std::optional<DType> dtype;
-  PyObject* out = nullptr;
-  PlainArray sample_weight;  // without array: not given
+  PyObject* outs[2 * max_operands] = {};  // the unreduced loss's, or those of gradients, then of second derivatives; null: new
+  PlainArray sample_weight;               // without array: not given
   PlainArray mask;
   PlainArray upstream;                 // an array of what multiplies each gradient
   bool spreads = true;                 // else every operand is to have the full shape
   PlainArray weight;                   // no option of every loss, and so not in its dictionary
   std::span<const double> parameters;  // of an elementwise loss
+
+  /// Whether every out can be written while an array is read.
+  [[nodiscard]] bool outs_apart_from(const PlainArray& array) const;
 
   /// Whether it is a mean of nothing that is not NaN.
   [[nodiscard]] bool is_refused(const Accumulator& total, Reduction reduction) const {

@@ -81,7 +81,7 @@ struct PlainElementwise {
   /// The weight of these broadcasts. False declines.
   [[nodiscard]] bool read_rest(PyObject* const* args, Py_ssize_t count) {
     if (count > 0 && args[0] != Py_None) {
-      if (!plain_array(args[0], options.weight) || !stands_apart(options.out, options.weight) ||
+      if (!plain_array(args[0], options.weight) || !options.outs_apart_from(options.weight) ||
           (count == 1 && !(options.weight.has_shape(ndim, shape) && arrays[0].has_shape(ndim, shape))) ||
           !spread_view(weight, options.weight, ndim, shape)) {
         return false;

@@ -183,7 +183,7 @@ template <class Call>
 PyObject* plain_fed(Call& call, const PlainOperands& operands, const PlainOptions& options) {
   StreamSums& sums = *options.feed.sums;
   const std::int64_t size = operands.size;
-  if (size == 0 || options.out != nullptr || options.return_divisor) {
+  if (size == 0 || options.outs[0] != nullptr || options.return_divisor) {
     return decline();
   }
   if (selects(call)) {
