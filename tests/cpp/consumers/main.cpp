@@ -66,6 +66,7 @@ void elementwise() {
   double squares = 0;
   double entropy = 0;
   double weighted = 0;
+  double weighted_entropy = 0;
   double weights = 0;
   std::vector<float> weight(n);
   for (std::size_t i = 0; i < n; ++i) {
@@ -77,6 +78,7 @@ void elementwise() {
     squares += (x - y) * (x - y);
     entropy += (1 - y) * softplus(x) + y * softplus(-x);
     weighted += static_cast<double>(weight[i]) * (x - y) * (x - y);
+    weighted_entropy += static_cast<double>(weight[i]) * ((1 - y) * softplus(x) + y * softplus(-x));
     weights += static_cast<double>(weight[i]);
   }
   const ndloss::MSELoss mse;
@@ -87,6 +89,8 @@ void elementwise() {
   const ndloss::ArrayView weight_view = weight;
   expect("mse weighted mean", ndloss::evaluate(mse, {input, target}, {.weight = &weight_view}), weighted / weights, single);
   expect("bce with logits mean", ndloss::evaluate(bce, {input, target}), entropy / n, single);
+  expect("bce with logits, sample weights", ndloss::evaluate(bce, {input, target}, {.sample_weight = &weight_view}),
+         weighted_entropy / weights, single);
 
   std::vector<float> gradient(n);
   expect("bce with logits value with gradient", ndloss::value_and_gradient(bce, {input, target}, std::span{gradient}),
