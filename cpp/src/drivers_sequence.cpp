@@ -312,16 +312,14 @@ void SequenceCallStorage::complete(const Options& options) {
   call.interrupt = options.interrupt;
   require(options.weight == nullptr, "takes no weight per element; sample_weight has one number for each sample");
   if (options.sample_weight != nullptr) {
+    const ArrayView& weights = *options.sample_weight;
     const std::int64_t batch = log_probs_view.shape[1];
-    require(options.sample_weight->ndim == 1 && options.sample_weight->shape[0] == batch,
+    require(weights.ndim == 1 && weights.shape[0] == batch,
             "sample_weight must have one number for each of " + text(batch) + " samples");
     sample_weights.resize(static_cast<std::size_t>(batch));
-    const Identity itself;
-    ElementwiseCall copy{};
-    copy.loss = erase(itself);
-    copy.operands[0] = options.sample_weight;
-    copy.compute = DType::float64;
-    static_cast<void>(map(copy, Output(sample_weights)));
+    const bool swapped = weights.swapped && item_size(weights.dtype) > 1;
+    const auto copy = active_pack<double>().pack[static_cast<int>(weights.dtype)][swapped ? 1 : 0];
+    copy(static_cast<const char*>(weights.data), weights.strides[0], batch, sample_weights.data(), 1);
     call.sample_weight = sample_weights;
   }
 }

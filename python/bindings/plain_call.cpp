@@ -143,10 +143,12 @@ bool deal_out(PyObject* given, PyObject* pair, PlainOptions& options) {
 /// Whether no two of the outs may meet.
 bool outs_stand_apart(const PlainOptions& options) {
   for (PyObject* const* one = std::begin(options.outs); one != std::end(options.outs); ++one) {
+    if (*one == nullptr) {
+      continue;
+    }
     PlainArray array;
-    if (*one != nullptr && (!plain_ndarray(*one, array) || !std::all_of(one + 1, std::end(options.outs), [&](PyObject* other) {
-          return stands_apart(other, array);
-        }))) {
+    const auto apart = [&](PyObject* other) { return stands_apart(other, array); };
+    if (!plain_ndarray(*one, array) || !std::all_of(one + 1, std::end(options.outs), apart)) {
       return false;
     }
   }
@@ -210,6 +212,9 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
   if (!PyDict_CheckExact(dictionary)) {
     return false;
   }
+  if (PyDict_GET_SIZE(dictionary) == 0) {
+    return true;
+  }
   PyObject* out = Py_None;
   py::object pair = py::none();
   Py_ssize_t place = 0;
@@ -258,7 +263,8 @@ bool read_options(PyObject* dictionary, PlainOptions& options) {
 }
 
 bool PlainOptions::outs_apart_from(const PlainArray& array) const {
-  return std::all_of(std::begin(outs), std::end(outs), [&](PyObject* out) { return stands_apart(out, array); });
+  return array.array == nullptr ||
+         std::all_of(std::begin(outs), std::end(outs), [&](PyObject* out) { return stands_apart(out, array); });
 }
 
 bool PlainOperands::warned() const {
