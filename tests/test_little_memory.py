@@ -82,6 +82,7 @@ def address_space(spare: int) -> Iterator[None]:
 
 def with_little_memory() -> None:
     """Prints how many calls failed for want of memory, and how many were right, under ever wider limits."""
+    nl.set_cache_limit(0)
     samples = [(case, large(case)) for case in ROWED]
     calls = [functools.partial(nl.value_and_grad(getattr(F, c.name)), *s.args, **s.kwargs, grad_output=None) for c, s in samples]
     calls = [call for case, call in zip(ROWED, calls, strict=True) if case.is_loss]
@@ -121,3 +122,17 @@ def results_larger_than_memory() -> None:
 
 def test_a_result_larger_than_memory_is_a_memory_error() -> None:
     run(results_larger_than_memory)
+
+
+def kept_memory_is_used_first() -> None:
+    x = np.zeros(2**24, np.float32)
+    F.l1_loss(x, x, reduction="none")
+    assert nl.get_cache_memory() == 2**26
+    one, three = (np.broadcast_to(np.float32(number), 3 * 2**23) for number in (1, 3))
+    with address_space(2**25 + 2**23):
+        assert F.mse_loss(one, three, reduction="none").min() == 4
+    assert nl.get_cache_memory() == one.nbytes
+
+
+def test_what_is_kept_for_results_goes_before_memory_ends() -> None:
+    run(kept_memory_is_used_first)

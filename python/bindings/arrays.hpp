@@ -62,6 +62,7 @@ class Views {
 void bind_accumulator(py::module_& m);
 void bind_elementwise(py::module_& m);
 void bind_plain(py::module_& m);
+void bind_result_memory(py::module_& m);
 void bind_rowwise(py::module_& m);
 void bind_runtime(py::module_& m);
 void bind_sequence(py::module_& m);

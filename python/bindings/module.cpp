@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   m.doc() = "The C++ core of ndloss. Private: use the functions and classes of `ndloss`.";
   binding::bind_accumulator(m);
   binding::bind_elementwise(m);
+  binding::bind_result_memory(m);
   binding::bind_rowwise(m);
   binding::bind_runtime(m);
   binding::bind_sequence(m);

@@ -7,6 +7,8 @@
 #include <limits>
 #include <optional>
 
+#include "result_memory.hpp"
+
 namespace ndloss::binding {
 namespace {
 
@@ -326,10 +328,8 @@ bool spread_view(ArrayView& view, const PlainArray& array, int ndim, const Py_ss
 }
 
 bool Result::make(PyObject* given, DType dtype, int ndim, const Py_ssize_t* shape, std::span<const PlainArray> operands) {
-  const auto& api = Api::get();
   if (given == nullptr) {
-    array_ = api.PyArray_NewFromDescr_(api.PyArray_Type_, api.PyArray_DescrFromType_(number_of(dtype)), ndim, shape, nullptr,
-                                       nullptr, 0, nullptr);
+    array_ = new_result(Api::get().PyArray_DescrFromType_(number_of(dtype)), item_size(dtype), ndim, shape);
     if (array_ == nullptr) {
       return false;
     }

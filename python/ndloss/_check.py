@@ -129,6 +129,13 @@ def num_threads(function: str, value: object) -> int:
     return threads
 
 
+def byte_count(function: str, name: str, value: object) -> int:
+    count = integer(function, name, value)
+    if not 0 <= count <= sys.maxsize:
+        raise ValueError(f"{function}: {name} must be a number of bytes from 0 to {sys.maxsize}, got {count}")
+    return count
+
+
 def positive_margin(function: str, value: object) -> float:
     margin = number(function, "margin", value)
     if margin <= 0:  # NaN passes, as in torch

@@ -158,7 +158,7 @@ class ElementwiseProblem(Record):
         factor, upstream = self._upstream(grad_output)
         given = _outputs.several(self.function, self.settings.out, names, several)
         wanted = {name: self._derivative(name, given[name], upstream) for name in names if name in self.operands}
-        value_out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
+        value_out = _core.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
         # First, because the others may take the place of an operand.
         by_weight = self._weight_gradient(factor, upstream, given["weight"]) if "weight" in names else None
         if wanted or value_out is None:

@@ -98,7 +98,7 @@ class LinearProblem(Record):
     def _chunks(self, begin: int, end: int) -> Iterator[tuple[int, int, Array, Array]]:
         """Begin, end, inputs and logits of every chunk; the logits stand in one buffer, each time anew."""
         height = min(self.height, max(end - begin, 1))
-        buffer = np.empty((height, self.columns), self.compute)
+        buffer = _core.empty((height, self.columns), self.compute)
         for start in range(begin, end, height):
             stop = min(start + height, end)
             x = self._computed(self.rows[start:stop])
@@ -157,7 +157,7 @@ class LinearProblem(Record):
             given, _ = _array.as_array(FUNCTION, "grad_output", grad_output)
             upstream = _check_shapes.broadcasts_to(FUNCTION, "grad_output", given, self.output_shape, "the output")
             upstream = upstream.reshape(self.samples, *self.inner)
-        out = np.empty((self.samples, *self.inner), self.dtype) if self.reduction == "none" else None
+        out = _core.empty((self.samples, *self.inner), self.dtype) if self.reduction == "none" else None
         sums = _Gradients(self, _outputs.several(FUNCTION, self.settings.out, names, several), upstream)
         total = _core.Accumulator()
         for start, stop, x, logits in self._chunks(0, self.samples):
@@ -279,7 +279,7 @@ class _Gradients:
             apart = (*p.inputs, upstream)
             self.outs[name] = _outputs.target(FUNCTION, "out", out, shape, dtype, apart=apart, strided=strided)
         if "target" in given or "weight" in given:
-            self.beside = np.empty((p.height, *p.logits_shape[1:]), p.compute)
+            self.beside = _core.empty((p.height, *p.logits_shape[1:]), p.compute)
         if "weight" in given:
             self.per_row = np.empty((p.height, *p.logits_shape[1:]), p.compute)
             self.sums["weight"] = np.zeros(p.classes)
@@ -289,7 +289,7 @@ class _Gradients:
             self.sums["input"] = self.outs["input"][0].reshape(p.samples, p.features)
         if "linear_weight" in given:
             out = self.outs["linear_weight"][0].reshape(p.columns, p.features)
-            self.sums["linear_weight"] = out if out.dtype == p.compute else np.empty((p.columns, p.features), p.compute)
+            self.sums["linear_weight"] = out if out.dtype == p.compute else _core.empty((p.columns, p.features), p.compute)
             if p.samples == 0:
                 self.sums["linear_weight"][...] = 0
             width = p.chunk_bytes // PRODUCT_SHARE // max(p.features * p.compute.itemsize, 1)
@@ -339,7 +339,7 @@ class _Gradients:
             np.matmul(slopes.T, x, out=total)
             return
         if self.product is None:
-            self.product = np.empty((self.width, self.problem.features), total.dtype)
+            self.product = _core.empty((self.width, self.problem.features), total.dtype)
         for first in range(0, len(total), self.width):
             rows = total[first : first + self.width]
             product = self.product[: len(rows)]

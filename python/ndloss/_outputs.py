@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ndloss import _array, _check_shapes
+from ndloss import _array, _check_shapes, _core
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +31,7 @@ def target(
     this machine's byte order also where it overlaps any of them, or the core cannot write what is `strided`.
     """
     if given is None:
-        fresh: Array = np.empty(shape, dtype)
+        fresh: Array = _core.empty(shape, dtype)
         return fresh, lambda: _array.unboxed(fresh)
     out = _check_shapes.output(function, name, given, shape, dtype)
     if _is_plain(out):
@@ -42,7 +42,7 @@ def target(
         in_place = in_place and not any(array is not None and _shares_memory(out, array) for array in (*over, *apart))
     if in_place:
         return out, lambda: out
-    temporary = np.empty(shape, out.dtype.newbyteorder("=") if _array.is_result(out.dtype) else dtype)
+    temporary = _core.empty(shape, out.dtype.newbyteorder("=") if _array.is_result(out.dtype) else dtype)
 
     def filled() -> Array:
         with np.errstate(all="ignore"):

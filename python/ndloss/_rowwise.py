@@ -119,7 +119,7 @@ class RowProblem(Record):
             for name, given in _outputs.several(self.function, self.settings.out, names, several).items()
         }
         written = {name: array for name, (array, _) in places.items()}
-        out = np.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
+        out = _core.empty(self.output_shape, self.dtype) if self.reduction == "none" else None
         total = self._raise_if_bad(self._derive(factor * self.call.scale(self.reduction), upstream, out, written))
         value = self.settings.reduced(total, self.reduction, self.dtype) if out is None else _array.unboxed(out)
         ordered = tuple(finished() for _, finished in places.values())

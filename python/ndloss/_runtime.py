@@ -1,4 +1,4 @@
-"""ISA levels, threads, and what this build is."""
+"""ISA levels, threads, memory of results, and what this build is."""
 
 from __future__ import annotations
 
@@ -64,14 +64,50 @@ class num_threads:
         _core.set_local_num_threads(self._before.pop())
 
 
+def set_cache_limit(limit: int) -> None:
+    """Sets how many bytes of memory that large results have left may be kept for later ones: 256 MiB unless this is called.
+
+    New memory is cleared by the system, page by page, which takes longer than most losses do. Results of 1 MiB and more
+    therefore leave theirs to the next ones of about their size. The system is told that it may take this memory back when it
+    runs short (`MADV_FREE`); until then it counts as the process's own. 0 keeps nothing.
+
+    Parameters
+    ----------
+    limit : int
+        In bytes. What is kept beyond it is given back, the oldest first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the limit is no integer, or negative.
+    """
+    _core.set_cache_limit(_check.byte_count("set_cache_limit", "limit", limit))
+
+
+def get_cache_limit() -> int:
+    """How many bytes may be kept for later results: see `set_cache_limit`."""
+    return _core.get_cache_limit()
+
+
+def get_cache_memory() -> int:
+    """How many bytes are kept for later results now."""
+    return _core.get_cache_memory()
+
+
+def empty_cache() -> None:
+    """Gives the memory that is kept for later results back to the system."""
+    _core.empty_cache()
+
+
 def show_config() -> None:
-    """Prints version, compiler, ISA levels, OpenMP runtime and threads."""
+    """Prints version, compiler, ISA levels, OpenMP runtime, threads and the memory that may be kept for results."""
     rows = {
         "ndloss": _core.version,
         "compiler": _core.compiler,
         "ISA levels": f"{', '.join(available_isas())} (in use: {get_isa()})",
         "OpenMP": _core.openmp_runtime(),
         "threads": f"{get_num_threads()} of {os.cpu_count()} processors",
+        "kept for results": f"{get_cache_memory() / 2**20:.0f} of at most {get_cache_limit() / 2**20:.0f} MiB",
         "NumPy": np.__version__,
         "Python": f"{sys.version.split()[0]} on {platform.machine()} {platform.system()}",
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ndloss import _array, _check, _check_shapes, _outputs, _request
+from ndloss import _array, _check, _check_shapes, _core, _outputs, _request
 from ndloss._accumulator import Stream
 from ndloss._options import LOSS_OPTIONS, loss_options
 from ndloss._record import Record
@@ -114,7 +114,7 @@ class SparseProblem(Record):
         grad, finished = self._result(given, self.input.shape, self.gradient_dtype, upstream)
         by_row = self._by_row(grad)
         if self.reduction == "none":
-            value = np.empty(self.output_shape, self.dtype)
+            value = _core.empty(self.output_shape, self.dtype)
             for rows, both in self._chunks(
                 "none", lambda rows: ValueAndGrad("input", None if upstream is None else upstream[rows])
             ):
@@ -226,6 +226,6 @@ class FactoredGradHess:
     def __call__(self, problem: Problem) -> Any:
         rows = cast("ElementwiseProblem", problem)
         dtype = rows.settings.gradient_dtype(*rows.operands["input"], rows.dtype)
-        grad, hess = np.empty(rows.shape, dtype), np.empty(rows.shape, dtype)
+        grad, hess = _core.empty(rows.shape, dtype), _core.empty(rows.shape, dtype)
         rows.call.gradients(self.factor * rows.call.scale("sum"), None, (grad, None), None, (hess, None))
         return grad, hess

@@ -131,7 +131,7 @@ class VectorProblem(Record):
                 own = aligned if self.axis == -1 else np.moveaxis(aligned, self.axis, -1)
                 shape = (*self.rows, self.features)
                 summed[name] = _broadcast.Derivative(own, shape, self.twice, self.settings.num_threads)
-        out = np.empty(self.output_shape, self.dtype) if reduction == "none" else None
+        out = _core.empty(self.output_shape, self.dtype) if reduction == "none" else None
         total = self._derive(factor * self.call.scale(reduction), slopes or upstream, out, direct, summed)
         if value is None:
             value = self.settings.reduced(total, reduction, self.dtype) if out is None else _array.unboxed(out)

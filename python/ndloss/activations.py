@@ -33,14 +33,14 @@ class ActivationProblem(Record):
     axis: int | None = None
 
     def _run(self, upstream: Array | None) -> tuple[Array, Array | None]:
-        out = np.empty(self.input.shape, self.dtype)
+        out = _core.empty(self.input.shape, self.dtype)
         twice = _array.computes_in_double(self.dtype)
         if self.axis is None:
             call = _core.ElementwiseCall(self.function, [], (self.input,), None, twice, self.threads, -1)
             if upstream is None:
                 call.map(out)
                 return out, None
-            grad = np.empty(self.input.shape, self.grad_dtype)
+            grad = _core.empty(self.input.shape, self.grad_dtype)
             call.gradients(1.0, upstream, (grad,), out)
             return out, grad
         shape = self.input.shape or (1,)
@@ -48,7 +48,7 @@ class ActivationProblem(Record):
         _core.activate(self.function, flat, self.axis, None, twice, out.reshape(shape), self.threads)
         if upstream is None:
             return out, None
-        grad = np.empty(self.input.shape, self.grad_dtype)
+        grad = _core.empty(self.input.shape, self.grad_dtype)
         _core.activate(self.function, flat, self.axis, upstream.reshape(shape), twice, grad.reshape(shape), self.threads)
         return out, grad
 
