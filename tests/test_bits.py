@@ -183,6 +183,46 @@ def test_sums_of_many_blocks_at_a_time_have_the_bits_of_one_at_a_time(name: str,
                 assert bits(loss(num_threads=threads)) == apart, f"{level}, {threads} threads"
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("mse_loss", "float32"),
+        ("mse_loss", "float64"),
+        ("l1_loss", "float32"),
+        ("smooth_l1_loss", "float32"),
+        ("huber_loss", "float32"),
+        ("hinge_embedding_loss", "float32"),
+        ("margin_ranking_loss", "float32"),
+    ],
+)
+def test_large_unreduced_losses_have_the_bits_of_their_parts(name: str, dtype: str, rng: np.random.Generator) -> None:
+    """They go past the caches where they begin a line of one, and not where they don't."""
+    size = (32 << 20) // np.dtype(dtype).itemsize + 4096 + 77
+    whole = rng.standard_normal(size + 1).astype(dtype)
+    operands = [whole[:-1], whole[:-1][::-1].copy(), np.copysign(np.ones(1, dtype), whole[1:])]
+    operands = operands if name == "margin_ranking_loss" else operands[:: 2 if name == "hinge_embedding_loss" else 1][:2]
+    loss = functools.partial(getattr(F, name), reduction="none")
+    due = np.concatenate([loss(*(array[at : at + 65536] for array in operands)) for at in range(0, size, 65536)])
+
+    def is_due(found: np.ndarray[Any, np.dtype[Any]]) -> bool:
+        return np.array_equal(found.view(np.int32), due.view(np.int32))
+
+    aside = np.empty(size + 16, dtype)
+    for level in FMA_ISAS:
+        for threads in (1, THREADS[-1]):
+            with isa(level), nl.num_threads(threads):
+                where = f"{level}, {threads} threads"
+                assert is_due(loss(*operands)), where
+                aside[:] = 7
+                out = aside[1 : 1 + size]
+                assert is_due(loss(*operands, out=out)), where
+                assert aside[0] == 7, where
+                assert (aside[1 + size :] == 7).all(), where
+                owned = nl.grad(F.mse_loss)(operands[0], operands[0])
+                owned[...] = operands[0]
+                assert is_due(loss(owned, *operands[1:], out=owned)), where
+
+
 @pytest.mark.parametrize("case", OWN_BITS, ids=str)
 def test_every_run_gives_the_same_bits(case: LossCase) -> None:
     for sample in batches(case, "float32", many_rows(case)):

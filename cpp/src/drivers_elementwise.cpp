@@ -143,10 +143,12 @@ BadValue map_as(const ElementwiseCall& call, const Output& value) {
   const int threads = range.threads(call.threads);
   const Writer<T> writer(value, range.begin);
   const std::int64_t piece = writer.slots() > 0 ? piece_size : operands.piece();
+  const bool streams = writer.streams() && !operands.weighs();
   const Scratch scratch = scratch_for<T>(threads, operands.scratch() + writer.slots() * operands.stride());
   return reduce_range(Accumulator(), operands, range, threads, call.interrupt, scratch,
                       [&](std::int64_t index, int thread, Part& /*part*/) {
                         ElementwiseBlock<T> block{};
+                        block.streams = streams;
                         BadValue bad;
                         T* numbers = scratch.of<T>(thread);
                         T* to = numbers + operands.scratch();

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "layout.hpp"
+#include "ndloss/streamed.hpp"
 #include "ndloss/views.hpp"
 
 namespace ndloss {
@@ -20,6 +21,9 @@ void store_block(const Output& output, std::int64_t begin, std::int64_t count, c
 /// Zeros for every element of an output.
 void clear(const Output& output);
 
+/// From how many bytes on results go past the caches, where kernels can: they would not be there any more when they are read.
+inline constexpr std::int64_t streamed_bytes = std::int64_t{32} << 20U;
+
 /// Where a block's results go: into the output itself where that can be, else through scratch.
 template <class T>
 class Writer {
@@ -32,6 +36,12 @@ class Writer {
 
   /// Blocks of scratch it needs.
   [[nodiscard]] std::int64_t slots() const { return output_.wanted() && !in_place_ ? 1 : 0; }
+
+  /// Whether kernels that store into the output itself may store past the caches.
+  [[nodiscard]] bool streams() const {
+    return in_place_ && output_.size >= streamed_bytes / static_cast<std::int64_t>(sizeof(T)) &&
+           reinterpret_cast<std::uintptr_t>(output_.data) % stream_alignment == 0;
+  }
 
   [[nodiscard]] T* begin(std::int64_t position, T* numbers) const {
     return output_.wanted() && in_place_ ? static_cast<T*>(output_.data) + (position - origin_) : numbers;

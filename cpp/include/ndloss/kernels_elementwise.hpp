@@ -12,6 +12,7 @@
 #include "ndloss/elementwise.hpp"
 #include "ndloss/lanes.hpp"
 #include "ndloss/step_sums.hpp"
+#include "ndloss/streamed.hpp"
 
 namespace ndloss {
 
@@ -39,6 +40,7 @@ struct ElementwiseBlock {
   T* curvature[max_operands];
   std::ptrdiff_t size;
   CarriedLanes* carried;  // null: the block is whole
+  bool streams;           // values may be written past the caches: they stand at multiples of `stream_alignment`
 };
 
 /// What a kernel reports of its block. Positions are relative to the block.
@@ -142,6 +144,11 @@ NDLOSS_INLINE void prefetch_group(const ElementwiseBlock<T>& block, std::ptrdiff
   }
 }
 
+/// Whether a pass can write the unreduced loss past the caches. Formulas of more instructions keep the processor busy for
+/// longer than memory takes to read the lines that they write.
+template <unsigned S, class L>
+inline constexpr bool streams_values = S == whole_value && brief<L> && streaming_stores;
+
 /// A number that the compiler does not know: it would compile loops over again for it.
 NDLOSS_INLINE std::ptrdiff_t hidden(std::ptrdiff_t number) {
   asm("" : "+r"(number));
@@ -155,15 +162,22 @@ template <unsigned S, class L, class T>
                               T* value, T* argument) {
   const L loss = given_loss;  // copies, so that pointers and parameters stay in registers
   const ElementwiseBlock<T> block = given;
+  const bool streams = streams_values<S, L> && block.streams;
+  alignas(stream_alignment) T room[streams_values<S, L> ? lanes : 1];
   std::uint32_t seen = 0;
   for (std::ptrdiff_t g = 0; g < count; ++g) {
     const std::ptrdiff_t at = g * lanes;
     prefetch_group<L>(block, begin + at);
-    T* const values = value + at;
+    T* const values = streams ? room : value + at;
     T* const arguments = argument + ((S & folded_value) != 0 ? at : 0);
 #pragma omp simd reduction(| : seen)
     for (int l = 0; l < lanes; ++l) {
       seen |= element<S>(loss, block, begin + at + l, values + l, arguments + l);
+    }
+    if constexpr (streams_values<S, L>) {
+      if (streams) {
+        stream_lines<lanes * sizeof(T)>(room, value + at);
+      }
     }
   }
   return seen != 0;
@@ -176,6 +190,7 @@ struct Remainder {
   ElementwiseBlock<T> block;
 
   NDLOSS_INLINE Remainder(const ElementwiseBlock<T>& whole, std::ptrdiff_t first, int count) : block(whole) {
+    block.streams = false;
     int used = 0;
     for (int k = 0; k < L::operands; ++k) {
       T* to = storage + used++ * lanes;
@@ -250,6 +265,9 @@ BlockResult map_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
     for (std::ptrdiff_t l = 0; l < rest; ++l) {
       block.value[whole * lanes + l] = value[l];
     }
+  }
+  if (streams_values<S, L> && block.streams) {
+    end_stream();
   }
   BlockResult result;
   note<L>(result.bad, seen, block, 0, block.size);

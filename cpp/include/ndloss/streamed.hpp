@@ -1,0 +1,53 @@
+/// Stores that go past the caches. A line that is written whole need not be read from memory before.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
+
+#include "ndloss/inline.hpp"
+
+namespace ndloss {
+
+/// What results that are streamed are aligned to: the lines of caches.
+inline constexpr std::size_t stream_alignment = 64;
+
+namespace NDLOSS_ISA {
+namespace {
+
+/// Shorter stores take longer than reading the lines does.
+#ifdef __AVX__
+inline constexpr bool streaming_stores = true;
+#else
+inline constexpr bool streaming_stores = false;
+#endif
+
+/// Copies whole lines; both places begin one.
+template <std::size_t bytes>
+NDLOSS_INLINE void stream_lines(const void* from, void* to) {
+  static_assert(bytes % stream_alignment == 0);
+#if defined(__AVX512F__)
+  for (std::size_t i = 0; i < bytes / sizeof(__m512i); ++i) {
+    _mm512_stream_si512(static_cast<__m512i*>(to) + i, _mm512_load_si512(static_cast<const __m512i*>(from) + i));
+  }
+#elif defined(__AVX__)
+  for (std::size_t i = 0; i < bytes / sizeof(__m256i); ++i) {
+    _mm256_stream_si256(static_cast<__m256i*>(to) + i, _mm256_load_si256(static_cast<const __m256i*>(from) + i));
+  }
+#else
+  std::memcpy(to, from, bytes);
+#endif
+}
+
+/// What is written after it, as that a block is done, is seen after what was streamed before.
+NDLOSS_INLINE void end_stream() {
+#ifdef __AVX__
+  _mm_sfence();
+#endif
+}
+
+}  // namespace
+}  // namespace NDLOSS_ISA
+}  // namespace ndloss
