@@ -13,8 +13,9 @@
 namespace ndloss::binding {
 namespace {
 
-/// What stands before a block's bytes; as long as a line of a cache, so that these begin one.
-struct alignas(64) Head {
+/// What stands before a block's bytes. They begin a page, 16 bytes before where NumPy's own large arrays begin in theirs: where
+/// results are written ahead of operands, modulo a page, processors take loads for loads of what has just been stored.
+struct alignas(4096) Head {
   std::size_t capacity;
 };
 
