@@ -195,7 +195,7 @@ def test_sums_of_many_blocks_at_a_time_have_the_bits_of_one_at_a_time(name: str,
         ("margin_ranking_loss", "float32"),
     ],
 )
-def test_large_unreduced_losses_have_the_bits_of_their_parts(name: str, dtype: str, rng: np.random.Generator) -> None:
+def test_large_results_have_the_bits_of_their_parts(name: str, dtype: str, rng: np.random.Generator) -> None:
     """They go past the caches where they begin a line of one, and not where they don't."""
     size = (32 << 20) // np.dtype(dtype).itemsize + 4096 + 77
     whole = rng.standard_normal(size + 1).astype(dtype)
@@ -203,6 +203,12 @@ def test_large_unreduced_losses_have_the_bits_of_their_parts(name: str, dtype: s
     operands = operands if name == "margin_ranking_loss" else operands[:: 2 if name == "hinge_embedding_loss" else 1][:2]
     loss = functools.partial(getattr(F, name), reduction="none")
     due = np.concatenate([loss(*(array[at : at + 65536] for array in operands)) for at in range(0, size, 65536)])
+
+    derive = functools.partial(
+        nl.grad(getattr(F, name), argnums=(0,) if name == "hinge_embedding_loss" else (0, 1)), reduction="sum"
+    )
+    slopes = [derive(*(array[at : at + 65536] for array in operands)) for at in range(0, size, 65536)]
+    due_slopes = [np.concatenate(parts) for parts in zip(*slopes, strict=True)]
 
     def is_due(found: np.ndarray[Any, np.dtype[Any]]) -> bool:
         return np.array_equal(found.view(np.int32), due.view(np.int32))
@@ -221,6 +227,11 @@ def test_large_unreduced_losses_have_the_bits_of_their_parts(name: str, dtype: s
                 owned = nl.grad(F.mse_loss)(operands[0], operands[0])
                 owned[...] = operands[0]
                 assert is_due(loss(owned, *operands[1:], out=owned)), where
+                found = derive(*operands)
+                assert all(map(np.array_equal, found, due_slopes)), where
+                owned[...] = operands[0]
+                derive(owned, *operands[1:], out=(owned, *found[1:]))
+                assert np.array_equal(owned, due_slopes[0]), where
 
 
 @pytest.mark.parametrize("case", OWN_BITS, ids=str)

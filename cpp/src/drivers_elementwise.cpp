@@ -253,6 +253,11 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
     return Writer<T>(k < computed ? wanted.grads[k] : wanted.curvatures[k - computed], range.begin);
   };
   const T scale = static_cast<T>(wanted.scale);
+  // What a kernel stores is not worked on after it. One thread alone waits for sums and streamed lines by turns.
+  bool streams = threads > 1 && !has_factors && !wanted.value.wanted();
+  for (int k = 0; k < derivatives; ++k) {
+    streams = streams && writer(k).streams();
+  }
   // Blocks of scratch: the loss, the factors, and each derivative that is converted or, computed beside a wanted one, dropped.
   const bool plain = !has_factors && !wanted.value.wanted() && !several && wanted.grads[0].wanted() && writer(0).slots() == 0;
   const std::int64_t size = plain ? operands.piece() : piece_size;
@@ -260,6 +265,7 @@ Accumulator gradients_as(const ElementwiseCall& call, const ElementwiseGradients
   return in_rows(reduce_range(call.initial, operands, range, threads, call.interrupt, scratch,
                               [&](std::int64_t index, int thread, Part& part) {
                                 ElementwiseBlock<T> block{};
+                                block.streams = streams;
                                 CarriedLanes lanes;
                                 BadValue bad;
                                 T* numbers = scratch.of<T>(thread);

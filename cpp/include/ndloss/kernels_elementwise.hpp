@@ -40,7 +40,7 @@ struct ElementwiseBlock {
   T* curvature[max_operands];
   std::ptrdiff_t size;
   CarriedLanes* carried;  // null: the block is whole
-  bool streams;           // values may be written past the caches: they stand at multiples of `stream_alignment`
+  bool streams;           // results may be written past the caches: they stand at multiples of `stream_alignment`
 };
 
 /// What a kernel reports of its block. Positions are relative to the block.
@@ -94,10 +94,12 @@ NDLOSS_INLINE bool valid_at(const ElementwiseBlock<T>& block, std::ptrdiff_t i, 
   return (in_domain(L::domains[K], block.operand[K][i]) & ...);
 }
 
-/// One element: stores what the pass stores, its terms at `to`; 1 if an operand is outside its domain. A function, because
-/// a struct declared in a simd loop becomes an array of structs, which is not vectorized.
+/// One element: stores what the pass stores, derivatives as element `to`, its terms at `value` and `argument`; 1 if an operand
+/// is outside its domain. A function, because a struct declared in a simd loop becomes an array of structs, which is not
+/// vectorized.
 template <unsigned S, class L, class T>
-NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, T* value, T* argument) {
+NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& block, std::ptrdiff_t i, std::ptrdiff_t to,
+                                    T* value, T* argument) {
   constexpr std::make_index_sequence<L::operands> operands{};
   // First, because a result may take the place of an operand.
   const std::uint32_t bad = checked<L> ? static_cast<std::uint32_t>(!valid_at<L>(block, i, operands)) : 0;
@@ -114,16 +116,16 @@ NDLOSS_INLINE std::uint32_t element(const L& loss, const ElementwiseBlock<T>& bl
     *value = term.value;
   }
   if constexpr ((S & (first_gradient | all_gradients)) != 0) {
-    block.grad[0][i] = term.grad[0] * block.scale;
+    block.grad[0][to] = term.grad[0] * block.scale;
   }
   if constexpr ((S & all_gradients) != 0) {
     for (int k = 1; k < L::inputs; ++k) {
-      block.grad[k][i] = term.grad[k] * block.scale;
+      block.grad[k][to] = term.grad[k] * block.scale;
     }
   }
   if constexpr ((S & all_curvatures) != 0) {
     for (int k = 0; k < L::inputs; ++k) {
-      block.curvature[k][i] = term.curvature[k] * block.scale;
+      block.curvature[k][to] = term.curvature[k] * block.scale;
     }
   }
   return bad;
@@ -144,10 +146,48 @@ NDLOSS_INLINE void prefetch_group(const ElementwiseBlock<T>& block, std::ptrdiff
   }
 }
 
-/// Whether a pass can write the unreduced loss past the caches. Formulas of more instructions keep the processor busy for
-/// longer than memory takes to read the lines that they write.
-template <unsigned S, class L>
-inline constexpr bool streams_values = S == whole_value && brief<L> && streaming_stores;
+/// The results of a group on their way past the caches. Formulas of more instructions keep the processor busy for longer than
+/// memory takes to read the lines that they write.
+template <unsigned S, class L, class T>
+struct Streamed {
+  static constexpr int grads = (S & all_gradients) != 0 ? L::inputs : (S & first_gradient) != 0 ? 1 : 0;
+  static constexpr int curvatures = (S & all_curvatures) != 0 ? L::inputs : 0;
+  static constexpr bool value = S == whole_value;  // else values are terms of a sum
+  static constexpr bool possible = brief<L> && streaming_stores && (value || grads > 0);
+
+  alignas(stream_alignment) T room[possible ? (value + grads + curvatures) * lanes : 1];
+
+  /// Lets a block store its derivatives here.
+  NDLOSS_INLINE void take(ElementwiseBlock<T>& block) {
+    for (int k = 0; k < grads; ++k) {
+      block.grad[k] = room + k * lanes;
+    }
+    for (int k = 0; k < curvatures; ++k) {
+      block.curvature[k] = room + (grads + k) * lanes;
+    }
+  }
+
+  /// Sends a group where it belongs: derivatives to the elements from `first` on, values to `values`.
+  NDLOSS_INLINE void send(const ElementwiseBlock<T>& block, std::ptrdiff_t first, T* values) const {
+    constexpr std::size_t bytes = lanes * sizeof(T);
+    if constexpr (value) {
+      stream_lines<bytes>(room, values);
+    }
+    for (int k = 0; k < grads; ++k) {
+      stream_lines<bytes>(room + k * lanes, block.grad[k] + first);
+    }
+    for (int k = 0; k < curvatures; ++k) {
+      stream_lines<bytes>(room + (grads + k) * lanes, block.curvature[k] + first);
+    }
+  }
+
+  /// After the last group of a block.
+  NDLOSS_INLINE static void end(const ElementwiseBlock<T>& block) {
+    if (possible && block.streams) {
+      end_stream();
+    }
+  }
+};
 
 /// A number that the compiler does not know: it would compile loops over again for it.
 NDLOSS_INLINE std::ptrdiff_t hidden(std::ptrdiff_t number) {
@@ -160,23 +200,28 @@ NDLOSS_INLINE std::ptrdiff_t hidden(std::ptrdiff_t number) {
 template <unsigned S, class L, class T>
 [[gnu::noinline]] bool groups(const L& given_loss, const ElementwiseBlock<T>& given, std::ptrdiff_t begin, std::ptrdiff_t count,
                               T* value, T* argument) {
+  using Way = Streamed<S, L, T>;
   const L loss = given_loss;  // copies, so that pointers and parameters stay in registers
-  const ElementwiseBlock<T> block = given;
-  const bool streams = streams_values<S, L> && block.streams;
-  alignas(stream_alignment) T room[streams_values<S, L> ? lanes : 1];
+  ElementwiseBlock<T> block = given;
+  const bool streams = Way::possible && given.streams;
+  Way streamed;
+  if (streams) {
+    streamed.take(block);
+  }
   std::uint32_t seen = 0;
   for (std::ptrdiff_t g = 0; g < count; ++g) {
     const std::ptrdiff_t at = g * lanes;
     prefetch_group<L>(block, begin + at);
-    T* const values = streams ? room : value + at;
+    const std::ptrdiff_t to = streams ? 0 : begin + at;
+    T* const values = streams && Way::value ? streamed.room : value + at;
     T* const arguments = argument + ((S & folded_value) != 0 ? at : 0);
 #pragma omp simd reduction(| : seen)
     for (int l = 0; l < lanes; ++l) {
-      seen |= element<S>(loss, block, begin + at + l, values + l, arguments + l);
+      seen |= element<S>(loss, block, begin + at + l, to + l, values + l, arguments + l);
     }
-    if constexpr (streams_values<S, L>) {
+    if constexpr (Way::possible) {
       if (streams) {
-        stream_lines<lanes * sizeof(T)>(room, value + at);
+        streamed.send(given, begin + at, value + at);
       }
     }
   }
@@ -266,9 +311,7 @@ BlockResult map_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
       block.value[whole * lanes + l] = value[l];
     }
   }
-  if (streams_values<S, L> && block.streams) {
-    end_stream();
-  }
+  Streamed<S, L, T>::end(block);
   BlockResult result;
   note<L>(result.bad, seen, block, 0, block.size);
   return result;
@@ -491,6 +534,7 @@ BlockResult sum_pass(const void* loss_pointer, const ElementwiseBlock<T>& block)
     }
     note<L>(result.bad, seen, block, i, i + count);
   }
+  Streamed<S, L, T>::end(block);
   close(all, block.carried, result);
   return result;
 }
