@@ -281,7 +281,7 @@ class _Gradients:
         if "target" in given or "weight" in given:
             self.beside = _core.empty((p.height, *p.logits_shape[1:]), p.compute)
         if "weight" in given:
-            self.per_row = np.empty((p.height, *p.logits_shape[1:]), p.compute)
+            self.per_row = _core.empty((p.height, *p.logits_shape[1:]), p.compute)
             self.sums["weight"] = np.zeros(p.classes)
         if "target" in given:
             self.sums["target"] = self.outs["target"][0].reshape(p.logits_shape)
