@@ -234,6 +234,34 @@ def test_large_results_have_the_bits_of_their_parts(name: str, dtype: str, rng: 
                 assert np.array_equal(owned, due_slopes[0]), where
 
 
+@pytest.mark.parametrize(("classes", "dtype"), [(3, "float32"), (10, "float32"), (10, "float64"), (700, "float32")])
+def test_large_gradients_of_labels_are_one_slope_a_row(classes: int, dtype: str, rng: np.random.Generator) -> None:
+    """They go past the caches where they begin a line of one, and not where they don't; some rows are left out."""
+    rows = (32 << 20) // (classes * np.dtype(dtype).itemsize) + 4096 + 77
+    x = rng.standard_normal((rows, classes)).astype(dtype)
+    labels = rng.integers(0, classes, rows)
+    labels[rng.integers(rows // 2, rows, rows // 16)] = -100
+    kept = np.flatnonzero(labels >= 0)
+    due = np.zeros_like(x)
+    due[kept, labels[kept]] = -1
+    aside = np.empty(x.size + 16, dtype)
+    derive = nl.value_and_grad(F.nll_loss)
+    values = set()
+    for level in FMA_ISAS:
+        for threads in (1, THREADS[-1]):
+            with isa(level), nl.num_threads(threads):
+                value, found = derive(x, labels, reduction="sum")
+                assert np.array_equal(found, due), f"{level}, {threads} threads"
+                aside[:] = 7
+                out = aside[1 : 1 + x.size].reshape(x.shape)
+                again, _ = derive(x, labels, reduction="sum", out=out)
+                assert np.array_equal(out, due), f"{level}, {threads} threads, into out"
+                assert aside[0] == 7
+                assert (aside[1 + x.size :] == 7).all()
+                values |= {bits(value), bits(again)}
+    assert values == {bits(F.nll_loss(x, labels, reduction="sum"))}
+
+
 @pytest.mark.parametrize("case", OWN_BITS, ids=str)
 def test_every_run_gives_the_same_bits(case: LossCase) -> None:
     for sample in batches(case, "float32", many_rows(case)):

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels_label.hpp"
+#include "ndloss/streamed.hpp"
 
 namespace ndloss::NDLOSS_ISA {
 namespace {
@@ -96,6 +97,63 @@ NDLOSS_INLINE void sum_picked(const double* losses, double* head, double* tail) 
   }
 }
 
+/// Numbers that are built in L1 before they are streamed.
+inline constexpr std::ptrdiff_t streamed_numbers = 512;
+
+/// The slopes of `count` numbers of rows that lie one behind the other, past the caches: `row` is the first whose label has not
+/// been reached, and `begin` the number that the first of them has. Memory is asked for the line `ahead` of each.
+template <bool all_kept, class T>
+NDLOSS_INLINE std::ptrdiff_t stream_slopes(const LabelledRows<T>& rows, std::ptrdiff_t row, std::ptrdiff_t end,
+                                           std::ptrdiff_t begin, std::ptrdiff_t count, T slope, std::ptrdiff_t ahead) {
+  alignas(stream_alignment) T room[streamed_numbers];
+#pragma omp simd
+  for (std::ptrdiff_t i = 0; i < count; ++i) {
+    room[i] = 0;
+  }
+  for (; row < end; ++row) {
+    const std::ptrdiff_t at = row * rows.classes + rows.label[row] - begin;
+    if (!all_kept && at >= count) {
+      break;
+    }
+    if (all_kept || rows.label[row] >= 0) {
+      room[at] = slope;
+    }
+  }
+  const char* next = reinterpret_cast<const char*>(rows.first + begin + ahead);
+  for (std::ptrdiff_t i = 0; i < count; i += tile_rows) {
+    constexpr std::ptrdiff_t bytes = tile_rows * sizeof(T);
+    for (std::ptrdiff_t line = 0; ahead > 0 && line < bytes; line += line_bytes) {
+      __builtin_prefetch(next + line, 0, 2);  // to L2
+    }
+    next += bytes;
+    stream_lines<bytes>(room + i, rows.grad + begin + i);
+  }
+  return row;
+}
+
+/// The gradients of whole tiles, past the caches; the first begins a line. Rows as many behind these are asked for meanwhile,
+/// where they are read as a stream: the processor loses it while it writes.
+template <bool stream, class T>
+NDLOSS_INLINE void stream_gradients(const LabelledRows<T>& rows, std::ptrdiff_t tiles, bool all_kept, T slope) {
+  const std::ptrdiff_t count = tiles * tile_rows;
+  const std::ptrdiff_t numbers = count * rows.classes;
+  const std::ptrdiff_t ahead = stream && rows.row_stride == rows.classes ? numbers : 0;
+  const std::ptrdiff_t together = streamed_numbers / (tile_rows * rows.classes) * tile_rows;
+  std::ptrdiff_t row = 0;
+  if (all_kept && together > 0) {
+    while (row < count) {
+      const std::ptrdiff_t end = count - row < together ? count : row + together;
+      row = stream_slopes<true>(rows, row, end, row * rows.classes, (end - row) * rows.classes, slope, ahead);
+    }
+  } else {
+    for (std::ptrdiff_t begin = 0; begin < numbers; begin += streamed_numbers) {
+      const std::ptrdiff_t part = numbers - begin < streamed_numbers ? numbers - begin : streamed_numbers;
+      row = stream_slopes<false>(rows, row, count, begin, part, slope, ahead);
+    }
+  }
+  end_stream();
+}
+
 template <bool stream, class T>
 NDLOSS_INLINE std::ptrdiff_t fold_labels(const LabelledRows<T>& rows, std::ptrdiff_t tiles, RowSum& total) {
   const T slope = rows.scale * NLLLoss::slope(T(1));
@@ -103,6 +161,7 @@ NDLOSS_INLINE std::ptrdiff_t fold_labels(const LabelledRows<T>& rows, std::ptrdi
   RowSum sums = total;
   std::ptrdiff_t done = 0;
   bool any_bad = false;
+  bool all_kept = true;
   while (done < tiles && !any_bad) {
     T picked[tile_rows * picked_tiles];
     std::int64_t kept[picked_tiles] = {};
@@ -123,6 +182,7 @@ NDLOSS_INLINE std::ptrdiff_t fold_labels(const LabelledRows<T>& rows, std::ptrdi
         break;
       }
       kept[count] = sorted.kept;
+      all_kept &= sorted.kept == tile_rows;
       pick_tile<stream, false>(first, rows.row_stride, rows.class_stride, label, picked + count);
     }
     for (int tile = count; tile < picked_tiles; ++tile) {
@@ -145,11 +205,14 @@ NDLOSS_INLINE std::ptrdiff_t fold_labels(const LabelledRows<T>& rows, std::ptrdi
           rows.value[row + r] = NLLLoss::value(T(1), picked[r * picked_tiles + tile]);
         }
       }
-      if (rows.grad != nullptr) {
+      if (rows.grad != nullptr && !rows.streams) {
         write_slopes(rows.label + row, kept[tile] == tile_rows, rows.classes, slope, rows.grad + row * rows.classes);
       }
       add_tile({head[tile], tail[tile]}, kept[tile], sums);
     }
+  }
+  if (rows.grad != nullptr && rows.streams) {
+    stream_gradients<stream>(rows, done, all_kept, slope);
   }
   total = sums;
   return done;

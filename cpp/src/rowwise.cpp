@@ -42,7 +42,8 @@ Accumulator run(const RowCall& call, const RowGradients* wanted, const Output& v
 /// Rows whose labels are looked at together where a divisor is counted.
 constexpr std::int64_t counted_rows = 256;
 
-/// Whether some rows all count 1: labels that are classes, of a call without weights that ignores no class.
+/// Whether some rows all count 1: labels that are classes, of a call without weights that ignores no class. Labels are looked at
+/// where they stand if they can be, else some are copied.
 bool all_count(const RowDriver<double>& driver, std::int64_t row, std::int64_t rows) {
   const RowCall& call = driver.call;
   const RowWalk& walk = driver.walk;
@@ -53,9 +54,18 @@ bool all_count(const RowDriver<double>& driver, std::int64_t row, std::int64_t r
   if (rule.can_ignore && static_cast<std::uint64_t>(rule.ignored) < rule.classes) {
     return false;
   }
+  const RowOffsets offsets = walk.offsets(row, static_cast<int>(rows));
+  const char* first = walk.array(label_array).data + offsets.at(label_array, 0);
+  const auto inside = active_kernels().margin->inside;
+  if (native_at<std::int64_t>(walk.array(label_array), first) && walk.adjacent(label_array, row, rows, sizeof(std::int64_t))) {
+    return inside(reinterpret_cast<const std::int64_t*>(first), rows, 0, walk.classes());
+  }
   std::int64_t labels[counted_rows];
-  copy_labels(walk, walk.offsets(row, static_cast<int>(rows)), static_cast<int>(rows), labels);
-  return active_kernels().margin->inside(labels, rows, 0, walk.classes());
+  if (rows > counted_rows) {
+    return false;
+  }
+  copy_labels(walk, offsets, static_cast<int>(rows), labels);
+  return inside(labels, rows, 0, walk.classes());
 }
 
 /// Σ of the kept rows' weights, reading labels, sample weights and mask alone.
@@ -67,6 +77,10 @@ double label_divisor(const RowCall& call) {
                        [&](std::int64_t block, int /*thread*/, Part& part) {
                          const std::int64_t begin = call.begin + block * nll_rows_per_block;
                          const std::int64_t end = std::min(begin + nll_rows_per_block, driver.end);
+                         if (all_count(driver, begin, end - begin)) {
+                           part.add(0.0, static_cast<double>(end - begin));
+                           return BadValue{};
+                         }
                          for (std::int64_t first = begin; first < end; first += counted_rows) {
                            const std::int64_t last = std::min(first + counted_rows, end);
                            if (all_count(driver, first, last - first)) {
