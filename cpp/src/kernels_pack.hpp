@@ -124,7 +124,7 @@ NDLOSS_INLINE void pack_stream(const char* from, std::ptrdiff_t count, T* to) {
   std::ptrdiff_t i = 0;
   for (; i + group <= count; i += group) {
     for (std::ptrdiff_t line = 0; line < group * size; line += 64) {
-      __builtin_prefetch(from + i * size + ahead + line);
+      __builtin_prefetch(from + i * size + ahead + line, 0, 2);
     }
     pack_steps<S, swapped, step>(from + i * size, group, to + i);
   }
@@ -152,9 +152,9 @@ void pack(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, 
 /// Asks memory for the lines of the bytes from `from` up to `end`.
 NDLOSS_INLINE void prefetch_lines(const char* from, const char* end) {
   for (; from < end; from += 64) {
-    __builtin_prefetch(from);
+    __builtin_prefetch(from, 0, 2);
   }
-  __builtin_prefetch(end - 1);
+  __builtin_prefetch(end - 1, 0, 2);
 }
 
 /// Where one line alone is left out between two rows, memory is asked for it too: it comes anyway, and a stream without gaps is
@@ -208,7 +208,7 @@ void turn(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std:
 #pragma GCC unroll 8
       for (std::ptrdiff_t k = 0; k < width; ++k) {
         const T* at = from + (c + k) * column_stride + r;
-        __builtin_prefetch(at + ahead);
+        __builtin_prefetch(at + ahead, 0, 2);
         std::memcpy(&line[k], at, sizeof line[k]);
       }
       transpose_square<T, static_cast<int>(width) / 2>(line);
