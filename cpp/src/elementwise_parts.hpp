@@ -11,6 +11,7 @@
 #include "kernel_table.hpp"
 #include "layout.hpp"
 #include "ndloss/calls.hpp"
+#include "ndloss/prefetch.hpp"
 #include "store.hpp"
 
 namespace ndloss {
@@ -299,8 +300,8 @@ class Operands {
         const char* at = place_of(layout_, arrays_[k], row * columns + left, index);
         const std::int64_t stride = arrays_[k].strides[layout_.ndim - 1];
         for (std::int64_t c = width; c < std::min(2 * width, columns - left); ++c) {
-          __builtin_prefetch(at + c * stride);
-          __builtin_prefetch(at + c * stride + 63);
+          prefetch(at + c * stride);
+          prefetch(at + c * stride + line_bytes - 1);
         }
         copy(at, height, width, turned);
         there = true;

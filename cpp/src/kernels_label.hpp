@@ -7,13 +7,13 @@
 #include "label_table.hpp"
 #include "ndloss/lanes.hpp"
 #include "ndloss/losses.hpp"
+#include "ndloss/prefetch.hpp"
 
 namespace ndloss::NDLOSS_ISA {
 namespace {
 
 /// How far ahead of a tile its rows are asked for.
-inline constexpr std::ptrdiff_t row_prefetch_bytes = 8192;
-inline constexpr std::ptrdiff_t line_bytes = 64;
+inline constexpr std::ptrdiff_t row_prefetch_bytes = 16384;
 
 template <bool masked>
 LabelCount sort_labels(const LabelRule& rule, const bool* keep, int rows, std::int64_t* label, double* weight) {
@@ -83,7 +83,7 @@ template <class T>
 NDLOSS_INLINE void prefetch_lines(const T* first, std::ptrdiff_t numbers) {
   const char* ahead = reinterpret_cast<const char*>(first) + row_prefetch_bytes;
   for (std::ptrdiff_t at = 0; at < numbers * static_cast<std::ptrdiff_t>(sizeof(T)); at += line_bytes) {
-    __builtin_prefetch(ahead + at);
+    prefetch(ahead + at);
   }
 }
 
@@ -95,7 +95,7 @@ NDLOSS_INLINE LinesAhead ask_ahead(const LabelledRows<T>& rows, const T* first) 
   const std::ptrdiff_t bytes = tile_rows * rows.row_stride * static_cast<std::ptrdiff_t>(sizeof(T));
   if (!rows.copied && rows.row_stride == rows.classes && rows.classes >= run) {
     const std::ptrdiff_t distance = bytes > row_prefetch_bytes ? bytes : row_prefetch_bytes;
-    const std::ptrdiff_t lines = bytes / LinesAhead::line;
+    const std::ptrdiff_t lines = bytes / line_bytes;
     return {.at = reinterpret_cast<const char*>(first) + distance, .left = lines, .each = lines, .stride = bytes};
   }
   if (!rows.copied && rows.row_stride <= 2 * rows.classes) {  // what lies between rows far apart is not read

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels_label.hpp"
+#include "ndloss/prefetch.hpp"
 #include "ndloss/streamed.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -37,7 +38,7 @@ NDLOSS_INLINE void prefetch_classes(const LabelledRows<T>& rows, std::ptrdiff_t 
   for (std::ptrdiff_t r = 0; r < count; ++r) {
     const std::int64_t y = rows.label[r];
     const std::int64_t known = static_cast<std::uint64_t>(y) < rows.rule.classes ? y : 0;
-    __builtin_prefetch(rows.first + r * rows.row_stride + known * rows.class_stride);
+    prefetch(rows.first + r * rows.row_stride + known * rows.class_stride);
   }
 }
 
@@ -122,8 +123,8 @@ NDLOSS_INLINE std::ptrdiff_t stream_slopes(const LabelledRows<T>& rows, std::ptr
   const char* next = reinterpret_cast<const char*>(rows.first + begin + ahead);
   for (std::ptrdiff_t i = 0; i < count; i += tile_rows) {
     constexpr std::ptrdiff_t bytes = tile_rows * sizeof(T);
-    for (std::ptrdiff_t line = 0; ahead > 0 && line < bytes; line += line_bytes) {
-      __builtin_prefetch(next + line, 0, 2);  // to L2
+    if (ahead > 0) {
+      prefetch(next, next + bytes);
     }
     next += bytes;
     stream_lines<bytes>(room + i, rows.grad + begin + i);

@@ -15,6 +15,7 @@
 #include "ndloss/dtype.hpp"
 #include "ndloss/inline.hpp"
 #include "ndloss/lanes.hpp"
+#include "ndloss/prefetch.hpp"
 #include "pack_table.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -123,9 +124,8 @@ NDLOSS_INLINE void pack_stream(const char* from, std::ptrdiff_t count, T* to) {
   constexpr std::ptrdiff_t ahead = packed_ahead / step * size;
   std::ptrdiff_t i = 0;
   for (; i + group <= count; i += group) {
-    for (std::ptrdiff_t line = 0; line < group * size; line += 64) {
-      __builtin_prefetch(from + i * size + ahead + line, 0, 2);
-    }
+    const char* const next = from + i * size + ahead;
+    prefetch(next, next + group * size);
     pack_steps<S, swapped, step>(from + i * size, group, to + i);
   }
   pack_steps<S, swapped, step>(from + i * size, count - i, to + i);
@@ -149,14 +149,6 @@ void pack(const char* from, std::ptrdiff_t stride, std::ptrdiff_t count, T* to, 
   }
 }
 
-/// Asks memory for the lines of the bytes from `from` up to `end`.
-NDLOSS_INLINE void prefetch_lines(const char* from, const char* end) {
-  for (; from < end; from += 64) {
-    __builtin_prefetch(from, 0, 2);
-  }
-  __builtin_prefetch(end - 1, 0, 2);
-}
-
 /// Where one line alone is left out between two rows, memory is asked for it too: it comes anyway, and a stream without gaps is
 /// faster.
 template <class S, class T>
@@ -169,7 +161,8 @@ void pack_rows(const char* from, std::ptrdiff_t row_stride, std::ptrdiff_t rows,
   const std::ptrdiff_t ahead = (prefetch_bytes + span - 1) / span * row_stride;
   for (std::ptrdiff_t r = 0; r < rows; ++r) {
     const char* row = from + r * row_stride;
-    prefetch_lines(row + ahead, row + ahead + span);
+    prefetch(row + ahead, row + ahead + span);
+    prefetch(row + ahead + span - 1);
     pack_steps<S, false, 1>(row, columns, to + r * columns);
   }
 }
@@ -208,7 +201,7 @@ void turn(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std:
 #pragma GCC unroll 8
       for (std::ptrdiff_t k = 0; k < width; ++k) {
         const T* at = from + (c + k) * column_stride + r;
-        __builtin_prefetch(at + ahead, 0, 2);
+        prefetch(at + ahead);
         std::memcpy(&line[k], at, sizeof line[k]);
       }
       transpose_square<T, static_cast<int>(width) / 2>(line);

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "ndloss/losses/ctc.hpp"
+#include "ndloss/prefetch.hpp"
 #include "sequence_table.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -100,17 +101,17 @@ class CtcWork {
       return;
     }
     const T* from = frame(t);
-    constexpr std::int64_t line = 64 / static_cast<std::int64_t>(sizeof(T));
+    constexpr std::int64_t line = line_numbers<T>;
     if (sample.classes / line <= sample.labels) {
       for (std::int64_t c = 0; c < sample.classes; c += line) {
-        __builtin_prefetch(from + c);
+        prefetch(from + c);
       }
-      __builtin_prefetch(from + sample.classes - 1);
+      prefetch(from + sample.classes - 1);
     } else {
       for (std::int64_t i = 0; i < sample.labels; ++i) {
-        __builtin_prefetch(from + sample.label[i]);
+        prefetch(from + sample.label[i]);
       }
-      __builtin_prefetch(from + sample.blank);
+      prefetch(from + sample.blank);
     }
   }
 

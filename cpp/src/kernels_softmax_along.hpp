@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "kernels_softmax_rows.hpp"
+#include "ndloss/prefetch.hpp"
 
 namespace ndloss::NDLOSS_ISA {
 namespace {
@@ -124,8 +125,8 @@ template <Coefficients K, SoftmaxJob J, class T>
   std::ptrdiff_t c = 0;
   const T* ahead = tile.input + (r + tile.rows) * tile.row_stride;  // the same row of the next tile
   for (; c + step <= end; c += step) {
-    for (std::ptrdiff_t j = 0; j < step; j += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
-      __builtin_prefetch(ahead + c + j);
+    for (std::ptrdiff_t j = 0; j < step; j += line_numbers<T>) {
+      prefetch(ahead + c + j);
     }
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
@@ -133,8 +134,8 @@ template <Coefficients K, SoftmaxJob J, class T>
     }
   }
   if (c < end) {
-    for (std::ptrdiff_t j = c; j < end; j += 64 / static_cast<std::ptrdiff_t>(sizeof(T))) {
-      __builtin_prefetch(ahead + j);
+    for (std::ptrdiff_t j = c; j < end; j += line_numbers<T>) {
+      prefetch(ahead + j);
     }
     const int count = static_cast<int>(end - c);
     const RowRemainder<T> rest(tile, r, c, count);

@@ -11,6 +11,7 @@
 #include "ndloss/distances.hpp"
 #include "ndloss/inline.hpp"
 #include "ndloss/math.hpp"
+#include "ndloss/prefetch.hpp"
 #include "vector_tile.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -177,10 +178,6 @@ NDLOSS_INLINE std::ptrdiff_t rows_ahead(const VectorTile<T>& tile) {
   return bytes < vector_bytes_ahead ? vector_bytes_ahead / (bytes > 0 ? bytes : 1) : 1;
 }
 
-/// Numbers of a cache line.
-template <class T>
-inline constexpr int line_numbers = 64 / static_cast<int>(sizeof(T));
-
 /// Where the vectors of rows begin that memory is asked for while a tile is folded.
 template <class T, int Pairs>
 struct Ahead {
@@ -201,7 +198,7 @@ struct Ahead {
     for (int k = 0; k < vectors; ++k) {
 #pragma GCC unroll 2
       for (int l = 0; l < fold_lanes; l += line_numbers<T>) {
-        __builtin_prefetch(from[k] + r * stride[k] + at + l);
+        ndloss::prefetch(from[k] + r * stride[k] + at + l);
       }
     }
   }

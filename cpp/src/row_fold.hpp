@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "ndloss/prefetch.hpp"
 #include "row_driver.hpp"
 
 namespace ndloss {
 
 /// Tiles that are folded at a time: their labels stay in L1.
 inline constexpr std::int64_t fold_tiles = copied_rows / tile_rows;
-
-inline constexpr std::int64_t cache_line = 64;
 
 /// Whether rows are weighed or masked.
 inline bool weighs_rows(const RowCall& call) { return call.selects() || !call.weight.empty(); }
@@ -81,9 +80,7 @@ void copy_rows(const RowDriver<T>& driver, const RowOffsets& offsets, int count,
   std::int64_t stride = 0;
   if (offsets.even(label_array, count, stride) && stride > 0 && stride <= static_cast<std::int64_t>(sizeof(std::int64_t))) {
     const char* next = walk.array(label_array).data + offsets.at(label_array, 0) + ahead * stride;
-    for (std::int64_t at = 0; at < count * stride; at += cache_line) {
-      __builtin_prefetch(next + at);
-    }
+    prefetch(next, next + count * stride);
   }
 }
 

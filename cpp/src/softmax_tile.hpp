@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ndloss/prefetch.hpp"
 #include "ndloss/softmax.hpp"
 
 namespace ndloss {
@@ -26,8 +27,6 @@ inline constexpr int softmax_jobs = 6;
 /// Memory that a tile asks for while it is computed, some lines at each of its steps: more at a time than the core has places
 /// for would be forgotten.
 struct LinesAhead {
-  static constexpr std::ptrdiff_t line = 64;
-
   const char* at = nullptr;   // null: none
   std::ptrdiff_t left = 0;    // lines from there on that stand side by side, ...
   std::ptrdiff_t each = 0;    // ... and in each piece behind
@@ -37,7 +36,7 @@ struct LinesAhead {
   template <class T>
   NDLOSS_INLINE void ask_classes(std::ptrdiff_t classes) {
     if (at != nullptr) {
-      ask(classes * tile_rows * static_cast<std::ptrdiff_t>(sizeof(T)) / line);
+      ask(classes * tile_rows * static_cast<std::ptrdiff_t>(sizeof(T)) / line_bytes);
     }
   }
 
@@ -45,14 +44,14 @@ struct LinesAhead {
     while (lines > 0) {
       const std::ptrdiff_t some = lines < left ? lines : left;
       for (std::ptrdiff_t i = 0; i < some; ++i) {
-        __builtin_prefetch(at + i * line);
+        prefetch(at + i * line_bytes);
       }
-      at += some * line;
+      at += some * line_bytes;
       lines -= some;
       left -= some;
       if (left == 0) {
         left = each;
-        at += stride - each * line;
+        at += stride - each * line_bytes;
       }
     }
   }

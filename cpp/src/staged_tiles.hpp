@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "ndloss/prefetch.hpp"
 #include "row_walk.hpp"
 
 namespace ndloss {
@@ -67,8 +68,8 @@ struct StagedTiles {
     const std::int64_t piece = last ? 0 : (tile + 1) * classes;
     const char* from = last ? ahead + next_tiles * tile_bytes<T> : ahead;
     const std::int64_t first = piece % next_tiles;
-    constexpr std::int64_t each = tile_bytes<T> / LinesAhead::line;
-    return {.at = from + piece / next_tiles * stride + first * tile_bytes<T> + LinesAhead::line - 1,
+    constexpr std::int64_t each = tile_bytes<T> / line_bytes;
+    return {.at = from + piece / next_tiles * stride + first * tile_bytes<T> + line_bytes - 1,
             .left = (next_tiles - first) * each,
             .each = next_tiles * each,
             .stride = stride};
@@ -84,7 +85,7 @@ struct Stage {
 
   /// One cache line more than rows, so that a class does not stand in the sets of the one before.
   [[nodiscard]] static std::int64_t pitch(std::int64_t rows_per_block) {
-    return rows_per_block + LinesAhead::line / static_cast<std::int64_t>(sizeof(T));
+    return rows_per_block + line_bytes / static_cast<std::int64_t>(sizeof(T));
   }
 
   [[nodiscard]] static std::int64_t numbers_per_class(std::int64_t rows_per_block) { return 2 * pitch(rows_per_block); }
@@ -126,8 +127,8 @@ struct Stage {
   static void gather(const RowWalk& walk, const char* logits, const StagedTiles<T>& to) {
     const std::int64_t stride = walk.class_stride(input_array);
     for (std::int64_t c = 0; c < walk.classes(); ++c) {
-      for (std::int64_t byte = 0; byte < to.tiles * tile_bytes<T> && c + 2 < walk.classes(); byte += LinesAhead::line) {
-        __builtin_prefetch(logits + (c + 2) * stride + byte);
+      for (std::int64_t byte = 0; byte < to.tiles * tile_bytes<T> && c + 2 < walk.classes(); byte += line_bytes) {
+        prefetch(logits + (c + 2) * stride + byte);
       }
       std::memcpy(to.input + c * to.class_stride, logits + c * stride, to.bytes(to.tiles));
     }

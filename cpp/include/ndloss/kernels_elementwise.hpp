@@ -11,6 +11,7 @@
 #include "ndloss/accumulator.hpp"
 #include "ndloss/elementwise.hpp"
 #include "ndloss/lanes.hpp"
+#include "ndloss/prefetch.hpp"
 #include "ndloss/step_sums.hpp"
 #include "ndloss/streamed.hpp"
 
@@ -138,10 +139,9 @@ NDLOSS_INLINE void prefetch_group(const ElementwiseBlock<T>& block, std::ptrdiff
   if constexpr (brief<L>) {
     return;
   }
-  constexpr std::ptrdiff_t line = 64 / static_cast<std::ptrdiff_t>(sizeof(T));
   for (int k = 0; k < L::operands; ++k) {
-    for (std::ptrdiff_t j = 0; j < lanes; j += line) {
-      __builtin_prefetch(block.operand[k] + i + prefetch_bytes / static_cast<std::ptrdiff_t>(sizeof(T)) + j);
+    for (std::ptrdiff_t j = 0; j < lanes; j += line_numbers<T>) {
+      prefetch(block.operand[k] + i + prefetch_bytes / static_cast<std::ptrdiff_t>(sizeof(T)) + j);
     }
   }
 }

@@ -8,11 +8,12 @@
 #endif
 
 #include "ndloss/inline.hpp"
+#include "ndloss/prefetch.hpp"
 
 namespace ndloss {
 
 /// What results that are streamed are aligned to: the lines of caches.
-inline constexpr std::size_t stream_alignment = 64;
+inline constexpr std::size_t stream_alignment = line_bytes;
 
 namespace NDLOSS_ISA {
 namespace {
