@@ -48,8 +48,7 @@ inline constexpr std::ptrdiff_t picked_tiles = 4;
 /// Rows that are read ahead of their numbers at labels.
 inline constexpr int rows_read = 8;
 
-/// Reads a byte of each line that some numbers take: loads in the order of memory show the processor what comes next, which
-/// those of one number a row do not, and requests for memory ahead only disturb it.
+/// Reads a byte of each line that some numbers take: loads in the order of memory, which those of one number a row are not.
 template <class T>
 NDLOSS_INLINE void read_lines(const T* first, std::ptrdiff_t numbers) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(first);
@@ -67,6 +66,7 @@ NDLOSS_INLINE void pick_tile(const T* first, std::ptrdiff_t row_stride, std::ptr
   const T* row = first;
   for (int begin = 0; begin < tile_rows; begin += rows_read) {
     if constexpr (stream) {
+      prefetch_lines(row, rows_read * row_stride);
       read_lines(row, (rows_read - 1) * row_stride + 1);  // no further than the last row begins
     }
 #pragma GCC unroll 8
