@@ -140,8 +140,7 @@ Accumulator run_as(const RowCall& call, const RowGradients* wanted, const Output
                          const std::int64_t begin = call.begin + block * nll_rows_per_block;
                          const std::int64_t end = std::min(begin + nll_rows_per_block, driver.end);
                          const auto one = [&](std::int64_t row, int count) { return tile(driver, row, count, value, part); };
-                         const BadValue bad =
-                             fold_rows(driver, folds, begin, end, tile_rows, value, part, fold, one);
+                         const BadValue bad = fold_rows(driver, folds, begin, end, tile_rows, value, part, fold, one);
                          if (apart) {
                            put_gradients(gradients, begin, end);
                          }

@@ -42,12 +42,12 @@ struct LabelledRows {
   std::int64_t* label = nullptr;       // destroyed
   const std::int64_t* sets = nullptr;  // instead, for several targets: contiguous rows of as many labels as classes
   LabelRule rule{};
-  T* value = nullptr;  // one number a row; null: not wanted
-  T* grad = nullptr;   // contiguous rows of classes; null: not wanted
+  T* value = nullptr;    // one number a row; null: not wanted
+  T* grad = nullptr;     // contiguous rows of classes; null: not wanted
   bool streams = false;  // whether gradients, whose first begins a line, go past the caches where a kernel can
-  T scale = 1;         // multiplies gradients
-  RowWeights weights;  // of softmax kernels
-  BeforeTile before;   // of tiles side by side
+  T scale = 1;           // multiplies gradients
+  RowWeights weights;    // of softmax kernels
+  BeforeTile before;     // of tiles side by side
 };
 
 /// Sums over rows of their losses and of what they add to a divisor, each with what it has lost to rounding; and how many rows

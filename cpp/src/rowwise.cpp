@@ -42,8 +42,8 @@ Accumulator run(const RowCall& call, const RowGradients* wanted, const Output& v
 /// Rows whose labels are looked at together where a divisor is counted.
 constexpr std::int64_t counted_rows = 256;
 
-/// Whether some rows all count 1: labels that are classes, of a call without weights that ignores no class. Labels are looked at
-/// where they stand if they can be, else some are copied.
+/// Whether some rows all count 1: labels that are classes, of a call without weights that ignores no class. Labels are looked
+/// at where they stand if they can be, else some are copied.
 bool all_count(const RowDriver<double>& driver, std::int64_t row, std::int64_t rows) {
   const RowCall& call = driver.call;
   const RowWalk& walk = driver.walk;
