@@ -82,9 +82,7 @@ bool labels_inside(const std::int64_t* labels, std::ptrdiff_t count, std::int64_
 template <class T>
 NDLOSS_INLINE void prefetch_lines(const T* first, std::ptrdiff_t numbers) {
   const char* ahead = reinterpret_cast<const char*>(first) + row_prefetch_bytes;
-  for (std::ptrdiff_t at = 0; at < numbers * static_cast<std::ptrdiff_t>(sizeof(T)); at += line_bytes) {
-    prefetch(ahead + at);
-  }
+  prefetch(ahead, ahead + numbers * static_cast<std::ptrdiff_t>(sizeof(T)));
 }
 
 /// Asks for the memory of rows to come, as much as the tile at `first` takes. Where rows stand without gaps that is left to be

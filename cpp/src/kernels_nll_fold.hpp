@@ -102,7 +102,8 @@ NDLOSS_INLINE void sum_picked(const double* losses, double* head, double* tail) 
 inline constexpr std::ptrdiff_t streamed_numbers = 512;
 
 /// The slopes of `count` numbers of rows that lie one behind the other, past the caches: `row` is the first whose label has not
-/// been reached, and `begin` the number that the first of them has. Memory is asked for the line `ahead` of each.
+/// been reached, and `begin` the number that the first of them has. Memory is asked for the line `ahead` of each. Returns the
+/// first row whose label is not reached.
 template <bool all_kept, class T>
 NDLOSS_INLINE std::ptrdiff_t stream_slopes(const LabelledRows<T>& rows, std::ptrdiff_t row, std::ptrdiff_t end,
                                            std::ptrdiff_t begin, std::ptrdiff_t count, T slope, std::ptrdiff_t ahead) {
@@ -161,6 +162,7 @@ NDLOSS_INLINE std::ptrdiff_t fold_labels(const LabelledRows<T>& rows, std::ptrdi
   const bool ignores_class = rows.rule.can_ignore && static_cast<std::uint64_t>(rows.rule.ignored) < rows.rule.classes;
   RowSum sums = total;
   std::ptrdiff_t done = 0;
+  const bool streams = streaming_stores && rows.streams && rows.grad != nullptr;
   bool any_bad = false;
   bool all_kept = true;
   while (done < tiles && !any_bad) {
@@ -206,13 +208,13 @@ NDLOSS_INLINE std::ptrdiff_t fold_labels(const LabelledRows<T>& rows, std::ptrdi
           rows.value[row + r] = NLLLoss::value(T(1), picked[r * picked_tiles + tile]);
         }
       }
-      if (rows.grad != nullptr && !rows.streams) {
+      if (rows.grad != nullptr && !streams) {
         write_slopes(rows.label + row, kept[tile] == tile_rows, rows.classes, slope, rows.grad + row * rows.classes);
       }
       add_tile({head[tile], tail[tile]}, kept[tile], sums);
     }
   }
-  if (rows.grad != nullptr && rows.streams) {
+  if (streams) {
     stream_gradients<stream>(rows, done, all_kept, slope);
   }
   total = sums;

@@ -60,10 +60,10 @@ bool all_count(const RowDriver<double>& driver, std::int64_t row, std::int64_t r
   if (native_at<std::int64_t>(walk.array(label_array), first) && walk.adjacent(label_array, row, rows, sizeof(std::int64_t))) {
     return inside(reinterpret_cast<const std::int64_t*>(first), rows, 0, walk.classes());
   }
-  std::int64_t labels[counted_rows];
   if (rows > counted_rows) {
     return false;
   }
+  std::int64_t labels[counted_rows];
   copy_labels(walk, offsets, static_cast<int>(rows), labels);
   return inside(labels, rows, 0, walk.classes());
 }
