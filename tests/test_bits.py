@@ -262,6 +262,77 @@ def test_large_gradients_of_labels_are_one_slope_a_row(classes: int, dtype: str,
     assert values == {bits(F.nll_loss(x, labels, reduction="sum"))}
 
 
+def rows_past_the_caches(kind: str, rng: np.random.Generator) -> tuple[Any, tuple[np.ndarray[Any, Any], ...]]:
+    """A loss of rows and operands of more than 32 MiB each; `kind` also says how wide its rows are."""
+    name, width = kind.split("/")
+    columns = int(width)
+    rows = (32 << 20) // (columns * 4) + 77
+    if name == "maps":
+        operand = rng.standard_normal((2, columns, rows // 512 + 1, 256), dtype=np.float32)
+        return F.cross_entropy, (operand, rng.integers(0, columns, (2, *operand.shape[2:])))
+    x = rng.standard_normal((rows, columns), dtype=np.float32)
+    if name in ("cosine_embedding_loss", "triplet_margin_loss"):
+        others = [x[::-1].copy(), rng.standard_normal((rows, columns), dtype=np.float32)]
+        return getattr(F, name), (x, *others) if name[0] == "t" else (x, others[1], np.sign(others[0][:, 0]))
+    labels = rng.integers(0, columns, rows)
+    if name == "multilabel_margin_loss":
+        sets = np.full((rows, columns), -1)
+        sets[:, :3] = rng.integers(0, columns, (rows, 3))
+        return F.multilabel_margin_loss, (x, sets)
+    if name == "cross_entropy":
+        labels[rng.integers(rows // 2, rows, rows // 16)] = -100
+    return getattr(F, name), (x, labels)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "cross_entropy/2",
+        "cross_entropy/10",
+        "cross_entropy/255",
+        "cross_entropy/999",
+        "cross_entropy/50257",
+        "maps/21",
+        "multi_margin_loss/10",
+        "multi_margin_loss/999",
+        "multi_margin_loss/5000",
+        "multilabel_margin_loss/12",
+        "multilabel_margin_loss/300",
+        "cosine_embedding_loss/64",
+        "triplet_margin_loss/601",
+    ],
+)
+def test_large_gradients_of_rows_are_those_of_their_parts(kind: str, rng: np.random.Generator) -> None:
+    """Gradients of more than 32 MiB go past the caches, wherever they begin; of fewer rows they do not."""
+    loss, operands = rows_past_the_caches(kind, rng)
+    derive = functools.partial(nl.value_and_grad(loss), reduction="sum")
+    x = operands[0]
+    cuts = range(0, len(x), 1) if kind == "maps/21" else range(0, len(x), len(x) // 5)
+    step = cuts.step
+    aside = np.empty(x.size + 32, np.float32)
+    for level in FMA_ISAS:
+        with isa(level):
+            due = np.concatenate([derive(*(array[at : at + step] for array in operands))[1] for at in cuts]).view(np.int32)
+            values = set()
+            for threads in (1, THREADS[-1]):
+                with nl.num_threads(threads):
+                    value, found = derive(*operands)
+                    where = f"{level}, {threads} threads"
+                    assert np.array_equal(found.view(np.int32), due), where
+                    begin = 1 if threads == 1 else 16 - aside.__array_interface__["data"][0] % 64 // 4
+                    aside[:] = 7
+                    out = aside[begin : begin + x.size].reshape(x.shape)
+                    again, _ = derive(*operands, out=out)
+                    assert np.array_equal(out.view(np.int32), due), f"{where}, into out"
+                    assert (aside[:begin] == 7).all(), where
+                    assert (aside[begin + x.size :] == 7).all(), where
+                    out[...] = x
+                    last, _ = derive(out, *operands[1:], out=out)
+                    assert np.array_equal(out.view(np.int32), due), f"{where}, in place"
+                    values |= {bits(value), bits(again), bits(last)}
+            assert len(values) == 1, level
+
+
 @pytest.mark.parametrize("case", OWN_BITS, ids=str)
 def test_every_run_gives_the_same_bits(case: LossCase) -> None:
     for sample in batches(case, "float32", many_rows(case)):

@@ -18,7 +18,7 @@ template <class T>
 class MarginScratch {
  public:
   MarginScratch(std::int64_t height, std::int64_t classes, bool across, bool several, bool gradient, bool copies, int threads)
-      : numbers_(across   ? tile_rows * classes
+      : numbers_(across   ? tile_rows * classes + line_numbers<T>
                  : copies ? height * classes
                           : 0),
         listed_(several ? height * classes : 0),
@@ -314,6 +314,7 @@ class MarginDriver {
       rows.row[r] = const_cast<char*>(output.data) + offsets.at(k, r);
       in_place = in_place && native_at<T>(output, rows.row[r]);
     }
+    rows.streams = in_place && base_.streams;
     if (!in_place) {
       rows.store = store_numbers<T>;
     }

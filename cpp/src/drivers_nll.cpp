@@ -130,9 +130,7 @@ Accumulator run_as(const RowCall& call, const RowGradients* wanted, const Output
   const double cost = wanted != nullptr ? static_cast<double>(walk.classes()) * 0.3 + row_cost : row_cost;
   const int threads = threads_for(static_cast<std::int64_t>(static_cast<double>(rows) * cost), call.threads);
   const bool folds = !weighs_rows(call) && foldable(driver, value);
-  const bool streams = wanted != nullptr && rows * walk.classes() * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
-  const auto fold = [&](LabelledRows<T>& tiles, std::int64_t count, RowSum& total) {
-    tiles.streams = streams && reinterpret_cast<std::uintptr_t>(tiles.grad) % stream_alignment == 0;
+  const auto fold = [](const LabelledRows<T>& tiles, std::int64_t count, RowSum& total) {
     return active_pick<T>().fold(tiles, count, total);
   };
   return reduce_blocks(call.initial, (rows + nll_rows_per_block - 1) / nll_rows_per_block, threads, call.interrupt,

@@ -27,6 +27,7 @@ class SoftmaxDriver {
         in_place_(!takes_needed_place(base_.walk)),
         folds_(labelled() && base_.walk.class_stride(input_array) == item_size(call.input->dtype) &&
                foldable(base_, value, converts(base_))),
+        streams_(base_.streams && !base_.walk.across() && alone(base_.walk)),
         turns_(stands_in_columns<T>(base_.walk)) {}
 
   Accumulator run() const {
@@ -82,7 +83,7 @@ class SoftmaxDriver {
         },
         converts(base_) ? numbers + tile_scratch() : nullptr);
     if (staged.output != nullptr) {
-      staged.put_out(walk);
+      staged.put_out(walk, base_.streams);
     }
     return bad;
   }
@@ -141,12 +142,18 @@ class SoftmaxDriver {
     return done * tile_rows;
   }
 
+  /// Whether no other result has the output's shape.
+  [[nodiscard]] static bool alone(const RowWalk& walk) {
+    return !walk.present(grad_target_array) && !walk.present(grad_weight_array) && !walk.present(curvature_array);
+  }
+
   [[nodiscard]] std::int64_t tile_height() const { return rows_per_tile(base_.walk.classes()); }
 
-  /// Numbers of one array's tile in scratch.
+  /// Numbers of one array's tile in scratch: whole lines, and one more for numbers that are streamed.
   [[nodiscard]] std::int64_t tile_numbers() const {
+    constexpr auto line = static_cast<std::int64_t>(line_numbers<T>);
     const std::int64_t numbers = tile_height() * std::clamp<std::int64_t>(base_.walk.classes(), 1, row_segment);
-    return (numbers + 15) / 16 * 16;
+    return ((numbers + line - 1) / line + 1) * line;
   }
 
   /// Numbers of scratch for a tile, and for what is staged, turned or converted behind it.
@@ -247,6 +254,10 @@ class SoftmaxDriver {
           places[k] = in_scratch(walk, numbers + k * each);
         }
       }
+    }
+    if (streams_ && direct && places[output_array].row_stride == walk.classes()) {
+      tile.stream = places[output_array].data;
+      places[output_array].data = alike(numbers + output_array * each, tile.stream);
     }
     if (job_ != SoftmaxJob::value) {
       tile.output = places[output_array].data;
@@ -447,6 +458,7 @@ class SoftmaxDriver {
   Output value_;
   bool in_place_;  // outputs may be written where they belong while a tile is at work
   bool folds_;     // contiguous rows go to the kernel several tiles at a time
+  bool streams_;   // long rows are put out past the caches
   bool turns_;     // rows that stand in columns are turned a task at a time
 };
 

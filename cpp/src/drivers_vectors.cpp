@@ -158,6 +158,8 @@ class VectorDriver {
     with_.swap = call_.swap;
     const VectorKernels<T>& kernels = kernels_of<T>(call_);
     kernel_ = wanted_ != nullptr ? kernels.gradient : kernels.value;
+    streams_ = features_ >= streamed_vector &&
+               (end_ - call_.begin) * features_ * static_cast<std::int64_t>(sizeof(T)) >= streamed_bytes;
   }
 
   Accumulator run() const {
@@ -308,6 +310,7 @@ class VectorDriver {
       }
       weigh(scales, weights, count);
       tile.scale = scales;
+      tile.streams = streams_;
       for (int k = 0; k < vectors_; ++k) {
         if (!present_[grad_index + k]) {
           continue;
@@ -321,6 +324,7 @@ class VectorDriver {
         } else {
           tile.grad_stride[k] = features_;
         }
+        tile.streams = tile.streams && direct[k] && tile.grad_stride[k] == features_;
       }
     }
     kernel_(tile, with_);
@@ -370,6 +374,7 @@ class VectorDriver {
   std::int64_t end_ = 0;
   VectorParameters with_;
   void (*kernel_)(const VectorTile<T>&, const VectorParameters&) = nullptr;
+  bool streams_ = false;  // gradients are too many to stay in the caches, and their rows long
 };
 
 Accumulator run(const VectorCall& call, const VectorGradients* wanted, const Output& value) {

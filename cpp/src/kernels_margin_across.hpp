@@ -201,7 +201,9 @@ std::ptrdiff_t fold_across(const LabelledRows<T>& given, T margin, const MarginR
   const MarginRoom<T> room = given_room;
   const auto classes = static_cast<double>(rows.classes);
   const auto coefficient = static_cast<T>(MultiMarginLoss::value(static_cast<double>(rows.scale), 1.0, classes));
-  for (std::ptrdiff_t tile = 0; tile < tiles; ++tile) {
+  const bool streams = streaming_stores && J == MarginJob::gradient && rows.streams;
+  std::ptrdiff_t tile = 0;
+  for (; tile < tiles; ++tile) {
     const std::ptrdiff_t row = tile * tile_rows;
     const std::int64_t* const label = K == MarginKind::several ? rows.sets + row * rows.classes : rows.label + row;
     bool inside = false;
@@ -212,7 +214,7 @@ std::ptrdiff_t fold_across(const LabelledRows<T>& given, T margin, const MarginR
       inside = labels_inside(label, tile_rows, 0, rows.classes);
     }
     if (!inside) {
-      return tile;
+      break;
     }
     const T* const first = rows.first + row * rows.row_stride;
     TargetLanes<power(K), T> lane;
@@ -222,7 +224,9 @@ std::ptrdiff_t fold_across(const LabelledRows<T>& given, T margin, const MarginR
     } else {
       fold_tile<K, J>(rows, first, label, margin, coefficient, room, ahead, lane);
     }
-    if constexpr (J == MarginJob::gradient) {
+    if (streams) {
+      stream_back(room.output, rows.classes, room.numbers, rows.grad + row * rows.classes);
+    } else if constexpr (J == MarginJob::gradient) {
       transpose_back(room.output, rows.classes, rows.grad + row * rows.classes, rows.classes);
     }
     double losses[lanes];
@@ -238,7 +242,10 @@ std::ptrdiff_t fold_across(const LabelledRows<T>& given, T margin, const MarginR
     }
     add_tile(sum(losses, tile_rows), tile_rows, total);
   }
-  return tiles;
+  if (streams) {
+    end_stream();
+  }
+  return tile;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "kernels_label.hpp"
 #include "kernels_margin_hinges.hpp"
+#include "ndloss/streamed.hpp"
 
 namespace ndloss::NDLOSS_ISA {
 namespace {
@@ -201,17 +202,23 @@ template <class T>
   return static_cast<double>(sum);
 }
 
-/// Puts out a chunk of gradients.
+/// Puts out a chunk of gradients; it is `complete` if no target is written to it later.
 template <class T>
-NDLOSS_INLINE void emit_chunk(const MarginTile<T>& tile, int r, std::ptrdiff_t first, std::ptrdiff_t size, T* slope) {
+NDLOSS_INLINE void emit_chunk(const MarginTile<T>& tile, int r, std::ptrdiff_t first, std::ptrdiff_t size, bool complete,
+                              T* slope) {
   const T coefficient = tile.coefficient[r];
   char* to = tile.out.row[r] + first * tile.out.stride;
-  T* out = tile.out.store != nullptr ? slope : reinterpret_cast<T*>(to);
+  alignas(stream_alignment) T room[margin_chunk + line_numbers<T>];
+  const bool streams = streaming_stores && complete && tile.out.streams;
+  T* const numbers = reinterpret_cast<T*>(to);
+  T* const out = streams ? alike(room, numbers) : tile.out.store != nullptr ? slope : numbers;
 #pragma omp simd
   for (std::ptrdiff_t c = 0; c < size; ++c) {
     out[c] = coefficient * slope[c];
   }
-  if (tile.out.store != nullptr) {
+  if (streams) {
+    stream_numbers(out, numbers, size);
+  } else if (tile.out.store != nullptr) {
     tile.out.store(slope, 1, size, *tile.out.array, to, tile.out.stride);
   }
 }
@@ -221,6 +228,7 @@ void tile_along(const MarginTile<T>& given) {
   const MarginTile<T> tile = given;
   T copy[margin_chunk];
   T slope[J == MarginJob::gradient ? margin_chunk : 1];
+  const bool is_whole = tile.classes <= margin_chunk;  // sums are complete before the chunk is put out
   for (int r = 0; r < tile.rows; ++r) {
     const std::int64_t* target = tile.target + r * tile.target_stride;
     const std::ptrdiff_t count = tile.count[r];
@@ -239,10 +247,11 @@ void tile_along(const MarginTile<T>& given) {
       const std::ptrdiff_t rest = tile.classes - first;
       const std::ptrdiff_t size = rest < margin_chunk ? rest : margin_chunk;
       const std::ptrdiff_t filled = (size + lanes - 1) / lanes * lanes;
-      bool in_place = tile.pack == nullptr && filled == size;
-      for (std::ptrdiff_t k = 0; k < count && in_place; ++k) {
-        in_place = target[k] < first || target[k] >= first + size;
+      bool has_target = false;
+      for (std::ptrdiff_t k = 0; k < count && !has_target; ++k) {
+        has_target = target[k] >= first && target[k] < first + size;
       }
+      const bool in_place = tile.pack == nullptr && filled == size && !has_target;
       const T* x = copy;
       if (in_place) {
         prefetch_lines(reinterpret_cast<const T*>(tile.row[r]) + first, size);
@@ -298,12 +307,17 @@ void tile_along(const MarginTile<T>& given) {
         curvatures += curvature_chunk(tile, r, first, size, slope);
       }
       if constexpr (J == MarginJob::gradient) {
-        emit_chunk(tile, r, first, size, slope);
+        for (std::ptrdiff_t k = 0; k < count && is_whole; ++k) {
+          slope[target[k]] = static_cast<T>(0.0 - sums[k]);
+        }
+        emit_chunk(tile, r, first, size, is_whole || !has_target, slope);
       }
     }
     if constexpr (J == MarginJob::gradient) {
       for (std::ptrdiff_t k = 0; k < count; ++k) {
-        write_class(tile.out, r, target[k], tile.coefficient[r] * static_cast<T>(0.0 - sums[k]));
+        if (!is_whole) {
+          write_class(tile.out, r, target[k], tile.coefficient[r] * static_cast<T>(0.0 - sums[k]));
+        }
         if (K == MarginKind::one_squared && tile.second.stride != 0) {
           write_class(tile.second, r, target[k], tile.coefficient[r] * static_cast<T>(curvatures));
         }
@@ -311,6 +325,9 @@ void tile_along(const MarginTile<T>& given) {
     }
     const math::Pair<double> sum = values.join();
     tile.value[r] = math::joined(sum.head, sum.tail);
+  }
+  if (streaming_stores && J == MarginJob::gradient && tile.out.streams) {
+    end_stream();
   }
 }
 

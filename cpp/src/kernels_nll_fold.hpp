@@ -162,7 +162,8 @@ NDLOSS_INLINE std::ptrdiff_t fold_labels(const LabelledRows<T>& rows, std::ptrdi
   const bool ignores_class = rows.rule.can_ignore && static_cast<std::uint64_t>(rows.rule.ignored) < rows.rule.classes;
   RowSum sums = total;
   std::ptrdiff_t done = 0;
-  const bool streams = streaming_stores && rows.streams && rows.grad != nullptr;
+  const bool streams = streaming_stores && rows.streams && rows.grad != nullptr &&
+                       reinterpret_cast<std::uintptr_t>(rows.grad) % stream_alignment == 0;
   bool any_bad = false;
   bool all_kept = true;
   while (done < tiles && !any_bad) {

@@ -16,6 +16,7 @@
 #include "ndloss/inline.hpp"
 #include "ndloss/lanes.hpp"
 #include "ndloss/prefetch.hpp"
+#include "ndloss/streamed.hpp"
 #include "pack_table.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -240,6 +241,19 @@ void unpack(const T* from, std::ptrdiff_t count, void* to) {
   }
 }
 
+template <class T>
+void stream(const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride, std::ptrdiff_t rows,
+            std::ptrdiff_t columns) {
+  for (std::ptrdiff_t r = 0; r < rows; ++r, from += from_stride, to += to_stride) {
+    if (streaming_stores && place_in_line(from) == place_in_line(to)) {
+      stream_numbers(from, to, columns);
+    } else {
+      std::memcpy(to, from, static_cast<std::size_t>(columns) * sizeof(T));
+    }
+  }
+  end_stream();
+}
+
 template <class T, class S>
 constexpr void enter(PackTable<T>& table, DType dtype) {
   table.pack[static_cast<int>(dtype)][0] = pack<S, false, T>;
@@ -257,6 +271,7 @@ constexpr PackTable<T> pack_table_of() {
     table.transpose = transpose<T>;
     table.transpose_back = transpose_back<T>;
     table.turn = turn<T>;
+    table.stream = stream<T>;
     enter<T, float>(table, DType::float32);
     enter<T, double>(table, DType::float64);
     enter<T, Float16>(table, DType::float16);

@@ -169,7 +169,10 @@ void tile_across(const SoftmaxTile<T>& given) {
       }
     }
   }
-  write_rows<K, J>(tile, rows);
+  for (int l = 0; l < tile.rows; ++l) {
+    write_label_slope<K, J>(tile, rows, l);
+  }
+  write_losses<J>(tile, rows);
 }
 
 }  // namespace

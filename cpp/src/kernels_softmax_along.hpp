@@ -5,6 +5,7 @@
 
 #include "kernels_softmax_rows.hpp"
 #include "ndloss/prefetch.hpp"
+#include "ndloss/streamed.hpp"
 
 namespace ndloss::NDLOSS_ISA {
 namespace {
@@ -125,18 +126,14 @@ template <Coefficients K, SoftmaxJob J, class T>
   std::ptrdiff_t c = 0;
   const T* ahead = tile.input + (r + tile.rows) * tile.row_stride;  // the same row of the next tile
   for (; c + step <= end; c += step) {
-    for (std::ptrdiff_t j = 0; j < step; j += line_numbers<T>) {
-      prefetch(ahead + c + j);
-    }
+    prefetch(ahead + c, ahead + c + step);
 #pragma omp simd
     for (int l = 0; l < lanes; ++l) {
       observe_run<K, J>(tile, reference, c, l, r, sums);
     }
   }
   if (c < end) {
-    for (std::ptrdiff_t j = c; j < end; j += line_numbers<T>) {
-      prefetch(ahead + j);
-    }
+    prefetch(ahead + c, ahead + end);
     const int count = static_cast<int>(end - c);
     const RowRemainder<T> rest(tile, r, c, count);
     for (int first = 0; first < count; first += lanes * part) {
@@ -221,7 +218,11 @@ template <Coefficients K, SoftmaxJob J, class T>
 
 template <Coefficients K, SoftmaxJob J, class T>
 void tile_along(const SoftmaxTile<T>& given) {
-  const SoftmaxTile<T> tile = given;
+  SoftmaxTile<T> tile = given;
+  if (!streaming_stores && tile.stream != nullptr) {
+    tile.output = tile.stream;
+    tile.stream = nullptr;
+  }
   ReferenceLanes<T> references;
   RowLanes<T> rows;
   for (int l = 0; l < lanes; ++l) {
@@ -258,9 +259,17 @@ void tile_along(const SoftmaxTile<T>& given) {
         }
       }
       emit_row<K, J>(tile, rows.emission(l), l);
+      write_label_slope<K, J>(tile, rows, l);
+      if (tile.stream != nullptr) {
+        const std::ptrdiff_t first = l * tile.output_row_stride;
+        stream_numbers(tile.output + first, tile.stream + first, tile.classes);
+      }
+    }
+    if (tile.stream != nullptr) {
+      end_stream();
     }
   }
-  write_rows<K, J>(tile, rows);
+  write_losses<J>(tile, rows);
 }
 
 // ---- segments of one long row ----

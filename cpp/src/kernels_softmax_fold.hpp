@@ -25,6 +25,7 @@ template <SoftmaxJob J, class T>
 std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* output, std::ptrdiff_t tiles, RowSum& total) {
   const LabelledRows<T> rows = given;
   const bool turned = rows.first == nullptr;
+  const bool streams = streaming_stores && rows.streams && rows.grad != nullptr;
   const bool ignores_class = rows.rule.can_ignore && static_cast<std::uint64_t>(rows.rule.ignored) < rows.rule.classes;
   T scale[tile_rows];
 #pragma omp simd
@@ -88,7 +89,9 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
     }
     tile.folded_tile = static_cast<int>(t % FoldedLosses::tiles);
     tile_across<Coefficients::none, J>(tile);
-    if (rows.grad != nullptr) {
+    if (streams) {
+      stream_back(output, rows.classes, numbers, rows.grad + row * rows.classes);
+    } else if (rows.grad != nullptr) {
       transpose_back(output, rows.classes, rows.grad + row * rows.classes, rows.classes);
     }
     if (weights.sample != nullptr) {
@@ -117,6 +120,9 @@ std::ptrdiff_t fold_tiles_across(const LabelledRows<T>& given, T* numbers, T* ou
   }
   if (folded && t % FoldedLosses::tiles > 0) {
     add_folded<T>(folded_losses, folded_kept, t % FoldedLosses::tiles, total);
+  }
+  if (streams) {
+    end_stream();
   }
   return t;
 }

@@ -429,19 +429,19 @@ void sum_losses(const FoldedLosses& folded, double* sums) {
   }
 }
 
-/// What remains once the classes are put out: losses, and the gradients at the targets, where A P - a would cancel.
-template <Coefficients K, SoftmaxJob J, class T>
-NDLOSS_INLINE void write_rows(const SoftmaxTile<T>& tile, const RowLanes<T>& rows) {
-  if constexpr (is_loss(J)) {
-    for (int l = 0; l < tile.rows && tile.value != nullptr; ++l) {
-      tile.value[l] = rows.loss[l];
-    }
+template <SoftmaxJob J, class T>
+NDLOSS_INLINE void write_losses(const SoftmaxTile<T>& tile, const RowLanes<T>& rows) {
+  for (int l = 0; is_loss(J) && l < tile.rows && tile.value != nullptr; ++l) {
+    tile.value[l] = rows.loss[l];
   }
+}
+
+/// The gradient at the target, where A P - a would cancel, once the row's classes are put out.
+template <Coefficients K, SoftmaxJob J, class T>
+NDLOSS_INLINE void write_label_slope(const SoftmaxTile<T>& tile, const RowLanes<T>& rows, int l) {
   if constexpr (J == SoftmaxJob::gradient && K != Coefficients::probabilities) {
-    for (int l = 0; l < tile.rows; ++l) {
-      if (rows.kept[l] != T(0)) {
-        tile.output[l * tile.output_row_stride + tile.label[l] * tile.output_class_stride] = rows.label_slope[l];
-      }
+    if (rows.kept[l] != T(0)) {
+      tile.output[l * tile.output_row_stride + tile.label[l] * tile.output_class_stride] = rows.label_slope[l];
     }
   }
 }

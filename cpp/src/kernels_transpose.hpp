@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ndloss/inline.hpp"
+#include "ndloss/streamed.hpp"
 #include "softmax_tile.hpp"
 
 namespace ndloss::NDLOSS_ISA {
@@ -165,6 +166,14 @@ void transpose_back(const T* from, std::ptrdiff_t classes, T* to, std::ptrdiff_t
   in_groups<T>(classes, [=]<int Count>(std::ptrdiff_t c) __attribute__((always_inline)) {
     transpose_classes_back<T, Count>(from + c * tile_rows, to + c, row_stride);
   });
+}
+
+/// The way back to rows without gaps, past the caches by way of `room`, which begins a line and holds one more than the tile.
+template <class T>
+NDLOSS_INLINE void stream_back(const T* from, std::ptrdiff_t classes, T* room, T* to) {
+  T* const rows = alike(room, to);
+  transpose_back(from, classes, rows, classes);
+  stream_numbers(rows, to, tile_rows * classes);
 }
 
 }  // namespace

@@ -138,26 +138,48 @@ NDLOSS_INLINE T slope_at(const D& distance, const TileSlopes& s, int r, const T*
   }
 }
 
+/// Features of a row that are built in L1 before they are streamed.
+inline constexpr std::ptrdiff_t streamed_features = 512;
+
+/// Asks for the lines from `from` to `end` to write to them.
+template <class T>
+NDLOSS_INLINE void prefetch_to_write(const T* from, const T* end) {
+  for (; from < end; from += line_numbers<T>) {
+    __builtin_prefetch(from, 1);
+  }
+}
+
 template <VectorJob job, int k, class T, class D>
 NDLOSS_INLINE void emit_one(const VectorTile<T>& tile, const Transposed<T>& transposed, const D& distance,
                             const TileSlopes& slopes) {
   if (tile.grad[k] == nullptr) {
     return;
   }
+  const bool streams = streaming_stores && tile.streams;
   // Lines are fetched before they are written: stores that wait for theirs hold up everything behind them.
   const T* ahead = tile.grad[k] + rows_ahead(tile) * tile.grad_stride[k];
   if (!runs_across<D::needs_reference>(tile)) {
+    alignas(stream_alignment) T room[streamed_features + line_numbers<T>];
+    const std::ptrdiff_t together = streams && tile.features > streamed_features ? streamed_features : tile.features;
     for (int r = 0; r < tile.rows; ++r) {
       const T* a = tile.operand[0] + r * tile.stride[0];
       const T* b = tile.operand[1] + r * tile.stride[1];
       const T* c = vectors_of(job) > 2 ? tile.operand[2] + r * tile.stride[2] : nullptr;
-      T* to = tile.grad[k] + r * tile.grad_stride[k];
-      for (std::ptrdiff_t i = 0; i < tile.features; i += line_numbers<T>) {
-        __builtin_prefetch(ahead + r * tile.grad_stride[k] + i, 1);
+      const std::ptrdiff_t row = r * tile.grad_stride[k];
+      if (!streams) {
+        prefetch_to_write(ahead + row, ahead + row + tile.features);
       }
+      for (std::ptrdiff_t first = 0; first < tile.features; first += together) {
+        const std::ptrdiff_t end = first + together < tile.features ? first + together : tile.features;
+        T* const to = tile.grad[k] + row + first;
+        T* const built = streams ? alike(room, to) : to;
 #pragma omp simd
-      for (std::ptrdiff_t i = 0; i < tile.features; ++i) {
-        to[i] = slope_at<job, k>(distance, slopes, r, a, b, c, i);
+        for (std::ptrdiff_t i = first; i < end; ++i) {
+          built[i - first] = slope_at<job, k>(distance, slopes, r, a, b, c, i);
+        }
+        if (streams) {
+          stream_numbers(built, to, end - first);
+        }
       }
     }
     return;
@@ -168,9 +190,7 @@ NDLOSS_INLINE void emit_one(const VectorTile<T>& tile, const Transposed<T>& tran
     const T* b = transposed.vector[1] + i * vector_tile_rows;
     const T* c = transposed.vector[2] + i * vector_tile_rows;
     T* to = lines + i * vector_tile_rows;
-    for (int l = 0; l < vector_tile_rows; l += line_numbers<T>) {
-      __builtin_prefetch(ahead + i * vector_tile_rows + l, 1);
-    }
+    prefetch_to_write(ahead + i * vector_tile_rows, ahead + (i + 1) * vector_tile_rows);
 #pragma omp simd
     for (int l = 0; l < vector_tile_rows; ++l) {
       to[l] = slope_at<job, k>(distance, slopes, l, a, b, c, l);
@@ -234,6 +254,9 @@ void run_rows(const VectorTile<T>& given, const VectorParameters& with) {
     tile.value += vector_tile_rows;
     tile.label += job == VectorJob::cosine_embedding ? vector_tile_rows : 0;
     tile.scale += gradient ? vector_tile_rows : 0;
+  }
+  if (streaming_stores && gradient && tile.streams) {
+    end_stream();
   }
 }
 

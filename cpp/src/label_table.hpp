@@ -44,7 +44,7 @@ struct LabelledRows {
   LabelRule rule{};
   T* value = nullptr;    // one number a row; null: not wanted
   T* grad = nullptr;     // contiguous rows of classes; null: not wanted
-  bool streams = false;  // whether gradients, whose first begins a line, go past the caches where a kernel can
+  bool streams = false;  // whether gradients go past the caches where a kernel can
   T scale = 1;           // multiplies gradients
   RowWeights weights;    // of softmax kernels
   BeforeTile before;     // of tiles side by side

@@ -20,6 +20,7 @@ struct MarginRows {
   /// Null: contiguous classes of the compute type.
   void (*store)(const T* from, std::ptrdiff_t step, std::int64_t count, const Strided& array, char* to,
                 std::int64_t stride) = nullptr;
+  bool streams = false;  // whether what need not be stored may go past the caches
 };
 
 /// Scratch of kernels across rows: class c of row r stands at c * tile_rows + r, but for what is listed.

@@ -31,6 +31,10 @@ struct PackTable {
   /// It asks memory for what stands `ahead` further down the columns.
   void (*turn)(const T* from, std::ptrdiff_t column_stride, std::ptrdiff_t rows, std::ptrdiff_t columns, std::ptrdiff_t ahead,
                T* to);
+  /// Copies rows of adjacent numbers, strides in numbers; not for labels. Rows that stand alike in their lines in both places
+  /// go past the caches, where that is worth it.
+  void (*stream)(const T* from, std::ptrdiff_t from_stride, T* to, std::ptrdiff_t to_stride, std::ptrdiff_t rows,
+                 std::ptrdiff_t columns);
 };
 
 }  // namespace ndloss

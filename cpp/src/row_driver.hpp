@@ -55,6 +55,8 @@ class RowDriver {
     }
     walk.complete();
     end = call.end < 0 ? walk.rows() : call.end;
+    streams = walk.present(output_array) &&
+              (end - call.begin) * walk.classes() * item_size(walk.array(output_array).dtype) >= streamed_bytes;
   }
 
   void read_rows(const RowOffsets& offsets, std::int64_t row, int rows, TileRows<T>& out) const {
@@ -140,6 +142,7 @@ class RowDriver {
   const RowGradients* wanted;
   RowWalk walk;
   std::int64_t end;
+  bool streams;  // whether results of the input's shape are too many to stay in the caches
 };
 
 /// Rows of a block: functions of the number of classes alone.

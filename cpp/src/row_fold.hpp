@@ -126,6 +126,7 @@ bool find_rows(const RowDriver<T>& driver, std::int64_t row, std::int64_t tiles,
       return false;
     }
     rows.grad = reinterpret_cast<T*>(const_cast<char*>(to));
+    rows.streams = driver.streams;
   }
   if (driver.call.label_sets != nullptr) {
     const char* from = walk.array(target_array).data + offsets.at(target_array, 0);

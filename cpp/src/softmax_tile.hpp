@@ -102,6 +102,7 @@ struct SoftmaxTile {
   T* output = nullptr;
   std::ptrdiff_t output_row_stride = 0;
   std::ptrdiff_t output_class_stride = 0;
+  T* stream = nullptr;       // of along kernels: where rows without gaps go past the caches, if so; `output` is room, alike
   T* grad_target = nullptr;  // laid out as output
   T* grad_weight = nullptr;
   T* curvature = nullptr;

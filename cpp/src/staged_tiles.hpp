@@ -40,10 +40,17 @@ struct StagedTiles {
     return tile;
   }
 
-  /// Puts the output where it belongs.
-  void put_out(const RowWalk& walk) const {
+  /// Puts the output where it belongs, past the caches or not.
+  void put_out(const RowWalk& walk, bool past) const {
+    const std::int64_t stride = walk.class_stride(output_array);
+    constexpr auto size = static_cast<std::int64_t>(sizeof(T));
+    if (past && stride % size == 0) {
+      active_pack<T>().stream(output, class_stride, reinterpret_cast<T*>(stream), stride / size, walk.classes(),
+                              tiles * tile_rows);
+      return;
+    }
     for (std::int64_t c = 0; c < walk.classes(); ++c) {
-      std::memcpy(stream + c * walk.class_stride(output_array), output + c * class_stride, bytes(tiles));
+      std::memcpy(stream + c * stride, output + c * class_stride, bytes(tiles));
     }
   }
 

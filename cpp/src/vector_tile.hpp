@@ -15,6 +15,9 @@ inline constexpr int vector_tile_rows = 32;
 /// Below this many features the lanes run across rows (but for rows of one step of the lanes), from it on along them.
 inline constexpr std::ptrdiff_t short_vector = 24;
 
+/// From so many features on a row's gradients may go past the caches: what ends in few lines takes as long.
+inline constexpr std::ptrdiff_t streamed_vector = 64;
+
 /// How far ahead of its loads and stores a kernel asks memory for what comes: so many bytes, or a row if that is longer.
 inline constexpr std::ptrdiff_t vector_bytes_ahead = 4096;
 
@@ -47,6 +50,7 @@ struct VectorTile {
   double* value = nullptr;
   T* grad[max_vectors] = {};  // null: not wanted
   std::ptrdiff_t grad_stride[max_vectors] = {};
+  bool streams = false;  // whether gradients, of long rows without gaps, go past the caches where a kernel can
 };
 
 template <class T>

@@ -116,7 +116,7 @@ SCALAR = [
     Exemption("elementwise", "sum_pass<BCELoss, .*, float>", AVX512, "cmp", "the last elements of a block"),
     Exemption("label", "likelihood<", ALL, "remainder", "the last rows of a tile"),
     Exemption("margin", "curvature_chunk<", AVX512, "add cmp", "the last classes of a row"),
-    Exemption("margin", r"tile_(across|along)<.*\(MarginJob\)1", ALL, "sub|cvt sub|mul sub|cvt mul sub|add cmp sub", "targets"),
+    Exemption("margin", r"tile_(across|along)<.*\(MarginJob\)1", ALL, "mul|sub|cvt sub|mul sub|cvt mul sub|add cmp sub", "targets"),
     Exemption("margin", r"tile_along<\(MarginKind\)2", ALL, "add|add cvt|add cmp sub", "targets"),
     Exemption("margin", r"(tile|fold)_across<\(MarginKind\)2", ALL, "cvt|cmp cvt", "the number of a class"),
     Exemption("margin", "curvature_across<", ALL, "mul", "targets"),

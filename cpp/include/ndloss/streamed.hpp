@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #ifdef __AVX__
 #include <immintrin.h>
@@ -14,6 +15,18 @@ namespace ndloss {
 
 /// What results that are streamed are aligned to: the lines of caches.
 inline constexpr std::size_t stream_alignment = line_bytes;
+
+/// How many numbers stand before this one in its line.
+template <class T>
+NDLOSS_INLINE std::ptrdiff_t place_in_line(const T* number) {
+  return static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(number) % stream_alignment / sizeof(T));
+}
+
+/// Where numbers stand in their lines as they will at `to`; `room` begins a line and holds one more than is needed.
+template <class T>
+NDLOSS_INLINE T* alike(T* room, const T* to) {
+  return room + place_in_line(to);
+}
 
 namespace NDLOSS_ISA {
 namespace {
@@ -40,6 +53,26 @@ NDLOSS_INLINE void stream_lines(const void* from, void* to) {
 #else
   std::memcpy(to, from, bytes);
 #endif
+}
+
+/// Copies numbers that stand alike in both places. Lines at the ends, of which others may write a part, go by way of the
+/// caches.
+template <class T>
+NDLOSS_INLINE void stream_numbers(const T* from, T* to, std::ptrdiff_t count) {
+  constexpr std::ptrdiff_t line = line_numbers<T>;
+  const std::ptrdiff_t before = place_in_line(to);
+  const std::ptrdiff_t head = before == 0 ? 0 : line - before;
+  const std::ptrdiff_t first = head < count ? head : count;
+  if (first > 0) {
+    std::memcpy(to, from, static_cast<std::size_t>(first) * sizeof(T));
+  }
+  std::ptrdiff_t i = first;
+  for (; i + line <= count; i += line) {
+    stream_lines<stream_alignment>(from + i, to + i);
+  }
+  if (i < count) {
+    std::memcpy(to + i, from + i, static_cast<std::size_t>(count - i) * sizeof(T));
+  }
 }
 
 /// What is written after it, as that a block is done, is seen after what was streamed before.
